@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0
+# The one entry point. Each target is a command of harness/, which prints what it does and where its logs are.
+
+COMMANDS := run shell test check bench mutants series tree export refresh clean
+ONLY ?=
+V ?=
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help python $(COMMANDS)
+
+help:
+	@echo 'make run      build the patched kernel, boot it in QEMU and show what it protects'
+	@echo 'make shell    a prompt in the patched kernel'
+	@echo 'make test     everything: lint, builds, boots, mutants; ONLY=SCENARIO runs one scenario'
+	@echo 'make check    the part of make test that builds no kernel: seconds'
+	@echo 'make bench    count instructions, CR3 writes, flushes and IPIs, base and patched'
+	@echo 'make mutants  break the kernel on purpose, one defect at a time; each must turn a test red'
+	@echo 'make series   the patches, as files and as one mbox for git am, in out/series'
+	@echo 'make tree     a git branch with one commit a patch in build/tree, to work on existing kernel files'
+	@echo 'make export   write the branch in build/tree back into this repository'
+	@echo 'make refresh  rewrite the stored diffs in their canonical form after editing them by hand'
+	@echo 'make clean    remove build/ and out/ (the cache in ~/.cache stays)'
+	@echo 'V=1 shows more. Missing Debian packages are installed when you are root, else named.'
+
+# The variables of this make must not reach the kernel's.
+$(COMMANDS): | python
+	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES V='$(V)' ONLY='$(ONLY)' python3 -m harness $@ $(ONLY)
+
+python:
+	@command -v python3 >/dev/null || { \
+		if [ "$$(id -u)" = 0 ]; then \
+			echo 'installing missing Debian packages: python3'; \
+			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends python3; \
+		else \
+			echo 'python3 is missing; install it with:'; \
+			echo '  sudo apt-get install -y --no-install-recommends python3'; \
+			exit 1; \
+		fi; }

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _ASM_X86_TEMP_MM_H
+#define _ASM_X86_TEMP_MM_H
+
+#include <linux/mm_types.h>
+#include <linux/pgtable.h>
+
+#include <asm/mmu.h>
+
+#ifdef CONFIG_TEMP_MM
+
+struct mm_struct *use_temporary_mm(struct mm_struct *temp);
+void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev);
+struct mm_struct *temporary_mm_loaded(void);
+
+/**
+ * mm_set_temporary - declare an mm to be a temporary mm
+ * @mm: an mm that no task runs on and no CPU has loaded
+ *
+ * To be called once, before the first use_temporary_mm(@mm).  The mark tells
+ * an inner unuse_temporary_mm() that the mm it returns to is itself temporary
+ * and that hardware breakpoints have to stay off.
+ */
+static inline void mm_set_temporary(struct mm_struct *mm)
+{
+	__set_bit(MM_CONTEXT_TEMPORARY, &mm->context.flags);
+}
+
+/*
+ * The window lives in the PGD slot that a process uses for the PTI alias of
+ * its LDT.  A temporary mm never has an LDT, swapper_pg_dir has nothing there,
+ * and PTI does not mirror the slot to the user page table of anybody.  The
+ * first PMD stays empty: a stray access to a stale LDT alias finds nothing.
+ */
+#define TEMP_MM_BASE		LDT_BASE_ADDR
+#define TEMP_MM_SIZE		PGDIR_SIZE
+#define TEMP_MM_GUARD		PMD_SIZE
+#define TEMP_MM_PGD_BYTES	(PAGE_SIZE << PGD_ALLOCATION_ORDER)
+
+/*
+ * Never global: a global entry would outlive the CR3 write that ends the
+ * window.  PAGE_KERNEL_RO is not dirty, so that a read-only window is not a
+ * shadow stack.  Both carry the memory encryption bit where there is one.
+ */
+#define TEMP_MM_PROT_RW		__pgprot(pgprot_val(PAGE_KERNEL) & ~_PAGE_GLOBAL)
+#define TEMP_MM_PROT_RO		__pgprot(pgprot_val(PAGE_KERNEL_RO) & ~_PAGE_GLOBAL)
+
+void arch_temp_mm_init(struct mm_struct *mm);
+void arch_temp_mm_exit(struct mm_struct *mm);
+void arch_temp_mm_changed(struct mm_struct *mm);
+bool arch_temp_mm_prot_ok(pgprot_t prot);
+bool arch_temp_mm_page_ok(struct page *page);
+
+#else /* !CONFIG_TEMP_MM */
+
+#include <asm/debugreg.h>
+#include <asm/mmu_context.h>
+#include <asm/tlbflush.h>
+
+/* What text poking needs, and no more: interrupts off, never nested. */
+static inline struct mm_struct *use_temporary_mm(struct mm_struct *temp)
+{
+	struct mm_struct *prev;
+
+	lockdep_assert_irqs_disabled();
+
+	/* Restoring a lazily held mm would leave the CPU on it, not lazy. */
+	if (this_cpu_read(cpu_tlbstate_shared.is_lazy))
+		leave_mm();
+
+	prev = this_cpu_read(cpu_tlbstate.loaded_mm);
+	switch_mm_irqs_off(NULL, temp, current);
+
+	/* A user watchpoint must not match an address of the window. */
+	if (hw_breakpoint_active())
+		hw_breakpoint_disable();
+
+	return prev;
+}
+
+static inline void unuse_temporary_mm(struct mm_struct *temp,
+				      struct mm_struct *prev)
+{
+	lockdep_assert_irqs_disabled();
+	switch_mm_irqs_off(NULL, prev, current);
+
+	if (hw_breakpoint_active())
+		hw_breakpoint_restore();
+}
+
+static inline struct mm_struct *temporary_mm_loaded(void)
+{
+	return NULL;
+}
+
+static inline void mm_set_temporary(struct mm_struct *mm) { }
+
+#endif /* CONFIG_TEMP_MM */
+
+#endif /* _ASM_X86_TEMP_MM_H */

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Temporary mms on x86: load an mm on this CPU for the length of one operation,
+ * and what mm/temp_mm.c needs to know about page tables and the TLB.
+ */
+#include <linux/cleanup.h>
+#include <linux/irqflags.h>
+#include <linux/lockdep.h>
+#include <linux/mm.h>
+#include <linux/mmdebug.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+
+#include <asm/debugreg.h>
+#include <asm/mmu_context.h>
+#include <asm/paravirt.h>
+#include <asm/temp_mm.h>
+#include <asm/tlbflush.h>
+
+static bool mm_is_temporary(struct mm_struct *mm)
+{
+	return test_bit(MM_CONTEXT_TEMPORARY, &mm->context.flags);
+}
+
+/**
+ * temporary_mm_loaded - which temporary mm is loaded on this CPU?
+ *
+ * Context: Any; the answer is stable while preemption is off.
+ *
+ * Return: the temporary mm between use_temporary_mm() and
+ * unuse_temporary_mm(), else NULL.
+ */
+struct mm_struct *temporary_mm_loaded(void)
+{
+	struct mm_struct *mm = this_cpu_read(cpu_tlbstate.loaded_mm);
+
+	/* An NMI can arrive in the middle of a switch. */
+	if (mm == LOADED_MM_SWITCHING || !mm_is_temporary(mm))
+		return NULL;
+
+	return mm;
+}
+
+/**
+ * use_temporary_mm - load a temporary mm on this CPU
+ * @temp: an mm marked with mm_set_temporary(), loaded on no other CPU
+ *
+ * What @temp maps beyond the kernel's own mappings can be accessed by this CPU
+ * and by no other, until unuse_temporary_mm().  No TLB of another CPU ever
+ * caches it, so no shootdown is needed when such a mapping goes away.
+ *
+ * To schedule in between is illegal, because the context switch knows nothing
+ * of @temp.  It is reported as "scheduling while atomic".  Interrupts may stay
+ * on, as EFI runtime services want it, but then their handlers can reach the
+ * mappings too.  Writers of protected memory turn them off.
+ *
+ * While a temporary mm is loaded, no hardware breakpoint fires on this CPU: one
+ * that user space has set on an address of its own could match an access to
+ * what @temp maps there.
+ *
+ * Uses nest like function calls, with different mms.
+ *
+ * Context: Preemption off.  Any but NMI.
+ *
+ * Return: the mm to pass to unuse_temporary_mm().
+ */
+struct mm_struct *use_temporary_mm(struct mm_struct *temp)
+{
+	struct mm_struct *prev;
+
+	lockdep_assert_preemption_disabled();
+	VM_WARN_ON_ONCE(!mm_is_temporary(temp));
+
+	/*
+	 * Held until unuse_temporary_mm(), for schedule() to complain about
+	 * callers which have only interrupts off.
+	 */
+	preempt_disable();
+	guard(irqsave)();
+
+	/*
+	 * A lazily held mm must not be restored: its owner may exit meanwhile,
+	 * and this CPU would be on it without being lazy, so without anybody
+	 * who cares.  init_mm is where a kernel thread can always go back to.
+	 */
+	if (this_cpu_read(cpu_tlbstate_shared.is_lazy))
+		prev = &init_mm;
+	else
+		prev = this_cpu_read(cpu_tlbstate.loaded_mm);
+
+	/*
+	 * DR7 alone disarms all four breakpoints.  cpu_dr7 keeps the value to
+	 * go back to, and arch_install_hw_breakpoint() changes only that one
+	 * while a temporary mm is loaded.
+	 */
+	if (hw_breakpoint_active())
+		set_debugreg(DR7_FIXED_1, 7);
+
+	switch_mm_irqs_off(NULL, temp, current);
+
+	return prev;
+}
+
+/**
+ * unuse_temporary_mm - go back to the mm that was loaded before
+ * @temp: the temporary mm that is loaded
+ * @prev: what use_temporary_mm(@temp) has returned
+ *
+ * The write to CR3 serializes.  If @temp is not what is loaded, because of
+ * scheduling in between or of a use that was not nested properly, then this
+ * warns and leaves alone what is loaded: @prev may be gone by now, and the
+ * scheduler's choice is right.
+ *
+ * Context: Preemption off.  Any but NMI.
+ */
+void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev)
+{
+	lockdep_assert_preemption_disabled();
+
+	scoped_guard(irqsave) {
+		if (!WARN_ON_ONCE(this_cpu_read(cpu_tlbstate.loaded_mm) != temp))
+			switch_mm_irqs_off(NULL, prev, current);
+
+		/* An outer temporary mm wants the breakpoints to stay off. */
+		if (hw_breakpoint_active() && !temporary_mm_loaded())
+			set_debugreg(__this_cpu_read(cpu_dr7), 7);
+	}
+	preempt_enable();
+}
+
+/**
+ * arch_temp_mm_init - make an mm fit for temp_mm_use()
+ * @mm: a new mm with its PGD, not loaded anywhere
+ */
+void arch_temp_mm_init(struct mm_struct *mm)
+{
+	/* Xen PV wants a PGD to be pinned before it is loaded. */
+	paravirt_enter_mmap(mm);
+	mm_set_temporary(mm);
+}
+
+/**
+ * arch_temp_mm_exit - undo arch_temp_mm_init()
+ * @mm: an mm that is not loaded anywhere; its page tables are freed next
+ */
+void arch_temp_mm_exit(struct mm_struct *mm)
+{
+	paravirt_arch_exit_mmap(mm);
+}
+
+/**
+ * arch_temp_mm_changed - the page tables of a temporary mm have changed
+ * @mm: the mm, not loaded on any CPU
+ *
+ * The next load of @mm, on whatever CPU, flushes all that this CPU may have
+ * cached of it.  The increment of the generation is a full barrier; it pairs
+ * with the read of tlb_gen in switch_mm_irqs_off().
+ */
+void arch_temp_mm_changed(struct mm_struct *mm)
+{
+	inc_mm_tlb_gen(mm);
+}
+
+/**
+ * arch_temp_mm_prot_ok - is this a protection for a window?
+ * @prot: protection of the caller of temp_mm_map()
+ *
+ * A window is for the kernel's data only, on one CPU only, and uses the same
+ * memory type as the direct map.
+ *
+ * Return: true if it is.
+ */
+bool arch_temp_mm_prot_ok(pgprot_t prot)
+{
+	pgprotval_t must = _PAGE_PRESENT | _PAGE_NX;
+	pgprotval_t must_not = _PAGE_USER | _PAGE_GLOBAL | _PAGE_CACHE_MASK;
+	pgprotval_t val = pgprot_val(prot);
+
+	if ((val & must) != must || (val & must_not))
+		return false;
+
+	/* Dirty and not writable means shadow stack. */
+	return (val & _PAGE_RW) || !(val & _PAGE_DIRTY);
+}
+
+/**
+ * arch_temp_mm_page_ok - is this a page that a window may map?
+ * @page: what the caller of temp_mm_map() takes for a page
+ *
+ * Only what the kernel has as RAM, and no page table.  Nothing is read through
+ * @page before it is known to be the struct page of RAM.
+ *
+ * Return: true if it is.
+ */
+bool arch_temp_mm_page_ok(struct page *page)
+{
+	unsigned long pfn = page_to_pfn(page);
+
+	return pfn_range_is_mapped(pfn, pfn + 1) && pfn_valid(pfn) &&
+	       !PageTable(page);
+}

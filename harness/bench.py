@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: GPL-2.0
+"""make bench: counts instructions and CR3 writes of the base and the patched kernel from outside the guest.
+
+QEMU runs with the plugin of harness/plugin, which counts what a CPU executes between two marker NOPs.
+The guest runs the rows (guest/bench_run.c, guest/mod/bench.c) and prints what only it knows. Both are
+joined here, printed as a table, judged by BARS and written to out/bench.json. No time is ever used.
+"""
+
+import json
+import re
+import time
+from dataclasses import dataclass
+
+from . import boot, build, guest, series
+from .common import BUILD, LOGS, OUT, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, run, say, tail
+
+PLUGIN = ROOT / "harness" / "plugin"
+MARKERS = ROOT / "harness" / "guest" / "marker.h"
+CONFIG = "release"
+MIN_SAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A boot of each kernel, and the rows it is for (none: all that the kernel has)."""
+    emulator: str
+    cpus: int
+    pti: str
+    rows: tuple = ()
+    cpu: str = "max,la57=off"
+
+    def label(self):
+        return f"{self.emulator}-{self.cpus}cpu-pti-{self.pti}"
+
+    def title(self):
+        return f"{self.emulator}, {self.cpus} CPU{'s' * (self.cpus > 1)}, pti={self.pti}"
+
+    def columns(self):
+        return {"emulator": self.emulator, "cpus": self.cpus, "pti": self.pti}
+
+
+SWITCHES = ("text_poke_1", "temp_mm_switch", "temp_mm_write_8")
+MACHINES = (
+    Machine("tcg", 1, "off"),
+    Machine("tcg", 1, "on", ("getppid", *SWITCHES)),
+    Machine("tcg", 2, "off", (*SWITCHES, "set_memory_rw_ro", "vmap_store")),
+    # The only one with PCID and INVPCID. It has no plugins, but its TSC counts instructions.
+    Machine("bochs", 1, "on", ("getppid", *SWITCHES, "text_poke_1_kthread", "temp_mm_switch_kthread", "set_memory_rw_ro"),
+            "corei7_skylake_x"),
+)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a patched row has to reach: @column @op @limit, times the same column of row @of of the base."""
+    bench: str
+    column: str
+    op: str                 # "<=" or "=="
+    limit: float
+    of: str = ""            # row of the base, in the same boot; none: @limit is a number by itself
+
+    def text(self):
+        limit = f"{self.limit:g} x base's {self.of}" if self.of else f"{self.limit:g}"
+        return f"{self.column} {self.op} {limit}"
+
+    def met(self, value, base):
+        """Does @value reach the bar? @base is the value of the base's row, None without one."""
+        limit = self.limit
+        if self.of:
+            if base is None:
+                return False
+            limit *= base
+        if self.op == "<=":
+            return value <= limit
+        # A ratio is equal when it prints as such, with two digits.
+        return abs(value - limit) < 0.005 * limit if self.of else value == limit
+
+
+# Judged on the exact counts of the plugin, so on QEMU's machines.
+BARS = (
+    Bar("text_poke_1", "instructions_median", "<=", 1.05, "text_poke_1"),
+    Bar("text_poke_1", "cr3_writes", "<=", 1, "text_poke_1"),
+    Bar("text_poke_1", "ipis", "<=", 1, "text_poke_1"),
+    Bar("temp_mm_switch", "cr3_writes", "==", 2),
+    Bar("temp_mm_write_8", "instructions_median", "<=", 1, "text_poke_1"),
+    Bar("getppid", "instructions_median", "==", 1, "getppid"),
+    Bar("getppid", "cr3_writes", "==", 1, "getppid"),
+    Bar("temp_mm_percpu_bytes", "bytes", "<=", 40960),
+)
+
+# Known counts. A row that reads anything else means that no other row can be trusted.
+SELFTESTS = {
+    "empty": {"instructions": 0, "cr3_writes": 0, "invlpg": 0},
+    "selftest_100_nops": {"instructions": 100, "cr3_writes": 0, "invlpg": 0},
+    "selftest_kernel": {"instructions": 6, "cr3_writes": 2, "invlpg": 1},
+}
+
+
+def build_plugin():
+    """Compile and check the plugin; returns the shared object."""
+    directory = BUILD / "plugin"
+    directory.mkdir(parents=True, exist_ok=True)
+    target = directory / "count.so"
+    newest = max(path.stat().st_mtime_ns for path in [*PLUGIN.iterdir(), MARKERS])
+    if target.exists() and target.stat().st_mtime_ns > newest:
+        return target
+    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+    test = directory / "decode_test"
+    run(["gcc", *flags, "-o", test, PLUGIN / "decode_test.c"], log=LOGS / "plugin-test.log", what="compile decode_test")
+    run([test], log=LOGS / "plugin-test.log", what="decode_test")
+    run(["gcc", *flags, "-fPIC", "-shared", "-pthread", "-o", target, PLUGIN / "count.c"],
+        log=LOGS / "plugin.log", what="compile the counting plugin")
+    return target
+
+
+def bench_numbers():
+    """{number: name} of the benches, from the enum that guest and plugin share."""
+    body = re.search(r"enum bench_nr \{(.*?)\}", MARKERS.read_text(), re.S)[1]
+    return {str(number): name.lower() for number, name in enumerate(re.findall(r"\bNR_(\w+)", body))}
+
+
+def parse_results(text):
+    """{row: {key: number}} of the lines that bench_run prints; None if it did not come to its end."""
+    rows = {}
+    for match in re.finditer(r"^\s*bench: (\w+)((?: \w+ -?\d+)*)\s*$", text, re.M):
+        words = match[2].split()
+        rows[match[1]] = {key: int(value) for key, value in zip(words[::2], words[1::2])}
+    return rows if rows.pop("done", None) is not None else None
+
+
+def boot_once(kernel, machine, objdir, initrd, plugin):
+    """Boot one kernel; returns (what the plugin counted, what the guest said)."""
+    label = f"bench-{kernel}-{machine.label()}"
+    step = "bench_run" + (":" + "+".join(machine.rows) if machine.rows else "")
+    scenario = boot.Scenario(label, build=CONFIG, emulator=machine.emulator, cpu=machine.cpu, smp=machine.cpus,
+                             cmdline=f"pti={machine.pti}", run=[step], timeout=300)
+    results, counts, log = (LOGS / f"boot-{label}{end}" for end in (".results", ".counts", ".log"))
+    counts.unlink(missing_ok=True)
+    results.unlink(missing_ok=True)
+    if machine.emulator == "tcg":
+        command = boot.qemu_command(objdir / "arch/x86/boot/bzImage", initrd, boot.kernel_cmdline(scenario), machine.cpu,
+                                    machine.cpus, results=results, extra=("-plugin", f"{plugin},out={counts}"))
+        run(command, log=log, what=f"boot {label}", timeout=scenario.timeout, detail=boot.last_line)
+    else:
+        running = boot.Boot(scenario, objdir, initrd)
+        try:
+            while not running.poll():
+                time.sleep(0.1)
+        finally:
+            running.stop()
+    said = parse_results(results.read_text(errors="replace")) if results.exists() else None
+    splats = boot.find_splats(log.read_text(errors="replace"))
+    if said is None or splats or not (counts.exists() or machine.emulator != "tcg"):
+        why = splats[0] if splats else "the plugin has written nothing" if said else "the guest did not come to its end"
+        raise HarnessError(f"boot {label}: {why}\n  log: {log}\n  results: {results}\n{tail(results)}\n{tail(log)}")
+    return json.loads(counts.read_text()) if counts.exists() else {}, said
+
+
+def counted_rows(kernel, machine, counts, said):
+    """Rows of out/bench.json of a boot of QEMU, from the plugin's counts and the guest's words."""
+    names = bench_numbers()
+    counted = {names[number]: value for number, value in counts.items()}
+    rows = []
+    for name, words in said.items():
+        row = {"bench": name, "kernel": kernel, **machine.columns()}
+        if name in counted:
+            count = counted.pop(name)
+            if count["torn"] or count["rounds"] < MIN_SAMPLES:
+                raise HarnessError(f"{name}, {kernel} kernel, {machine.title()}: {count['rounds']} rounds, "
+                                   f"{count['torn']} markers without their partner on the same CPU")
+            median = dict(count["median"])
+            row.update(samples=count["rounds"], instructions_min=count["min"]["instructions"],
+                       instructions_median=median.pop("instructions"), **median)
+        row.update({key: words[key] for key in ("ipis", "bytes") if key in words})
+        rows.append(row)
+    if counted:
+        raise HarnessError(f"{kernel} kernel: counted, but not reported by the guest: {', '.join(counted)}")
+    for name, known in SELFTESTS.items():
+        found = next((row for row in rows if row["bench"] == name), {})
+        got = {key: found.get("instructions_min" if key == "instructions" else key) for key in known}
+        if got != known or found["instructions_median"] != found["instructions_min"]:
+            raise HarnessError(f"{name}, {kernel} kernel: the plugin must count {known}, but has {found}")
+    return rows
+
+
+def stamped_rows(kernel, machine, said):
+    """Rows of a boot of Bochs, from the guest's time stamps less what reading them costs."""
+    # A row of the kernel has its stamps at the markers, one of user space has a call in between.
+    kernel_cost = said["empty"]
+    user_cost = {key: value - 100 for key, value in said["selftest_100_nops"].items()}
+    rows = []
+    for name, words in said.items():
+        row = {"bench": name, "kernel": kernel, **machine.columns()}
+        cost = user_cost if name in ("getppid", "selftest_100_nops") else kernel_cost
+        if "tsc_min" in words:
+            row.update(samples=words["rounds"], instructions_min=words["tsc_min"] - cost["tsc_min"],
+                       instructions_median=words["tsc_median"] - cost["tsc_median"])
+        row.update({key: words[key] for key in ("ipis", "bytes") if key in words})
+        rows.append(row)
+    return rows
+
+
+def find(rows, bench, kernel, like):
+    """The row of @bench and @kernel on the same machine as row @like."""
+    for row in rows:
+        if (row["bench"], row["kernel"]) == (bench, kernel) and \
+           all(row[key] == like[key] for key in ("emulator", "cpus", "pti")):
+            return row
+    return None
+
+
+def judge(rows):
+    """[(bar, patched row or None, met)], one for each bar and machine; a bar without a row is missed."""
+    verdicts = []
+    for bar in BARS:
+        patched = [row for row in rows if (row["bench"], row["kernel"], row["emulator"]) == (bar.bench, "patched", "tcg")]
+        if not patched:
+            verdicts.append((bar, None, False))
+        for row in patched:
+            base = find(rows, bar.of, "base", row) if bar.of else None
+            met = bar.column in row and bar.met(row[bar.column], base and base.get(bar.column))
+            verdicts.append((bar, row, met))
+    return verdicts
+
+
+def figures(row):
+    """Instructions (or bytes), CR3 writes, INVLPG and IPIs of a row, as columns of the table."""
+    if row is None:
+        return ["-", "", "", ""]
+    main = f"{row['bytes']} B" if "bytes" in row else str(row["instructions_median"])
+    return [main, *(str(row.get(key, "")) for key in ("cr3_writes", "invlpg", "ipis"))]
+
+
+def table(rows, verdicts):
+    """The lines to print: for each machine each bench, base beside patched."""
+    lines = [["", "base", "cr3", "invlpg", "ipis", "patched", "cr3", "invlpg", "ipis", "ratio", "bar"]]
+    for machine in MACHINES:
+        here = [row for row in rows if all(row[key] == value for key, value in machine.columns().items())]
+        names = list(dict.fromkeys(row["bench"] for row in here if row["bench"] not in SELFTESTS))
+        if names:
+            lines.append([machine.title()])
+        for name in names:
+            base, patched = (find(here, name, kernel, here[0]) for kernel in ("base", "patched"))
+            ratio = ""
+            if base and patched and base.get("instructions_median"):
+                ratio = f"{patched['instructions_median'] / base['instructions_median']:.2f}"
+            bars = [met for _, row, met in verdicts if row is not None and row is patched]
+            verdict = ("met" if all(bars) else "MISSED") if bars else ""
+            lines.append(["  " + name, *figures(base), *figures(patched), ratio, verdict])
+    widths = [max(len(line[column]) for line in lines if len(line) > 1) for column in range(len(lines[0]))]
+    return ["  ".join(cell.ljust(width) if column == 0 else cell.rjust(width)
+                      for column, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines]
+
+
+def version(*command):
+    """The first line that a tool prints about itself."""
+    return run([*command, "--version"]).splitlines()[0]
+
+
+def cmd_bench(_argv):
+    """make bench"""
+    if not boot.accelerator().startswith("tcg"):
+        raise HarnessError("make bench counts in QEMU's TCG: unset ACCEL")
+    need({**PACKAGES, **TEST_PACKAGES})
+    plugin = build_plugin()
+    trees = {"base": BUILD / "base", "patched": BUILD / "src"}
+    series.patched_tree(trees["base"], upto="")
+    series.patched_tree(trees["patched"])
+    rows = []
+    for kernel, tree in trees.items():
+        objdir = build.build(CONFIG, tree, ("bzImage", "modules"))
+        initrd = guest.initramfs(CONFIG, tree, objdir)
+        for machine in MACHINES:
+            counts, said = boot_once(kernel, machine, objdir, initrd, plugin)
+            if machine.emulator == "tcg":
+                rows += counted_rows(kernel, machine, counts, said)
+            else:
+                rows += stamped_rows(kernel, machine, said)
+    verdicts = judge(rows)
+    meta = {
+        "unit": "instructions executed by one CPU, counted from outside the guest; counters of the median round",
+        "config": CONFIG, "compiler": version("gcc"), "emulator": version("qemu-system-x86_64"),
+        "bars": [{"bench": bar.bench, "bar": bar.text(), "met": met, **({"value": row.get(bar.column), "emulator": row["emulator"],
+                  "cpus": row["cpus"], "pti": row["pti"]} if row else {})} for bar, row, met in verdicts],
+    }
+    OUT.mkdir(parents=True, exist_ok=True)
+    target = OUT / "bench.json"
+    target.write_text(json.dumps({"meta": meta, "rows": rows}, indent=1) + "\n")
+
+    say("Instructions that one CPU executes, median of the rounds; base and patched kernel built alike.")
+    for line in table(rows, verdicts):
+        say(line)
+    missed = 0
+    for bar, row, met in verdicts:
+        if not met:
+            missed += 1
+            where = f"{row['cpus']} CPU, pti={row['pti']}: it is {row.get(bar.column)}" if row else "no such row"
+            say(f"missed: {bar.bench}: {bar.text()}; {where}")
+    say(f"{len(verdicts) - missed} bars met, {missed} missed; {target.relative_to(ROOT)}")
+    return 1 if missed else 0

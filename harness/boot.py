@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Boots a kernel as a scenario file says and judges what came out of it."""
+
+import configparser
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import bochs, build, guest
+from .base import ensure_base
+from .common import BUILD, LOGS, PACKAGES, PROGRESS, ROOT, TEST_PACKAGES, HarnessError, need, run, tail
+from .report import entry
+
+SCENARIOS = ROOT / "harness" / "scenarios"
+OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+# KUnit suites of the series; every other suite is reported under "selftests".
+SUITES = ("temp_mm", "temp_mm_splat", "pg_table", "prmem", "ima", "asi")
+TIMESTAMP = re.compile(r"^\[ *\d+\.\d+\] ")
+
+
+@dataclass
+class Scenario:
+    """One boot, as described by a file in harness/scenarios."""
+    name: str
+    about: str = ""
+    build: str = "debug"        # which configuration of build.py
+    emulator: str = "tcg"       # tcg, ovmf or bochs
+    cpu: str = "max,la57=off"  # TCG's maximum has five levels
+    smp: int = 2
+    memory: str = "512M"
+    cmdline: str = ""
+    kunit: str = ""             # kunit.filter_glob; none: KUnit does not run
+    suites: list = field(default_factory=list)       # suites that must be there, with cases
+    run: list = field(default_factory=list)          # steps of the guest
+    must_run: list = field(default_factory=list)     # suite.case that may not skip here
+    expect: list = field(default_factory=list)       # regexes that must be found in the log
+    expect_splat: list = field(default_factory=list) # regexes of the reports provoked on purpose
+    tracer_selftest: str = ""   # "yes": the tests that ftrace runs on itself during boot, 20 s of them
+    threads: str = "multi"      # of TCG: one per CPU, or "single" for all of them in turn
+    timeout: int = 180
+
+
+def names():
+    """Every scenario, in the order of their names."""
+    return sorted(path.stem for path in SCENARIOS.glob("*.ini"))
+
+
+def load(name):
+    """Read one scenario file; an unknown key or a wrong value is an error that names the file."""
+    path = SCENARIOS / f"{name}.ini"
+    if not path.exists():
+        raise HarnessError(f"no such scenario: {name} (there are: {', '.join(names())})")
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(path.read_text())
+        values = dict(parser["scenario"])
+    except (configparser.Error, KeyError) as err:
+        raise HarnessError(f"{path.relative_to(ROOT)}: {err}") from err
+    scenario = Scenario(name)
+    for key, value in values.items():
+        old = getattr(scenario, key, None)
+        if old is None or key == "name":
+            raise HarnessError(f"{path.relative_to(ROOT)}: unknown key {key}")
+        if isinstance(old, list):
+            # Regexes stand on lines of their own; words may share one.
+            value = [v for v in (value.splitlines() if key.startswith("expect") else value.split()) if v]
+        setattr(scenario, key, type(old)(value))
+    return scenario
+
+
+def accelerator(threads="multi"):
+    """TCG unless ACCEL says otherwise: a /dev/kvm that opens may still be unusable."""
+    accel = os.environ.get("ACCEL", "tcg")
+    return f"tcg,thread={threads}" if accel == "tcg" else accel
+
+
+def qemu_command(kernel, initrd, cmdline, cpu="max,la57=off", smp=1, memory="512M", ovmf_vars=None, results=None,
+                 interactive=False, threads="multi", extra=()):
+    """The command line of QEMU. The console is its stdout, the second serial port the file @results."""
+    command = ["qemu-system-x86_64", "-accel", accelerator(threads), "-cpu", cpu, "-smp", str(smp), "-m", memory]
+    if ovmf_vars:
+        command += ["-machine", "q35",
+                    "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
+                    "-drive", f"if=pflash,format=raw,unit=1,file={ovmf_vars}"]
+    else:
+        command += ["-bios", "qboot.rom"]
+    command += ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline, "-no-reboot", "-nodefaults"]
+    command += ["-nographic", "-serial", "mon:stdio"] if interactive else ["-display", "none", "-serial", "stdio"]
+    if results:
+        command += ["-serial", f"file:{results}"]
+    return command + list(extra)
+
+
+def kernel_cmdline(scenario, panic_on_warn=True):
+    words = ["console=ttyS0,115200", "earlycon=uart8250,io,0x3f8,115200", "panic=-1"]
+    if panic_on_warn and not scenario.expect_splat:
+        words.append("panic_on_warn=1")
+    if scenario.tracer_selftest != "yes":
+        words.append("ftrace=nop")      # a boot tracer, even this one, turns them off
+    words.append(f"kunit.filter_glob={scenario.kunit}" if scenario.kunit else "kunit.enable=0")
+    if scenario.run:
+        words += ["steps=" + ",".join(scenario.run), "results=/dev/ttyS1"]
+    if scenario.cmdline:
+        words.append(scenario.cmdline)
+    return " ".join(words)
+
+
+def last_line(path):
+    """The end of a growing log, for the progress line."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.path.getsize(path) - 400))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return re.sub(r"[^ -~]", "", lines[-2])[:100] if len(lines) > 1 else ""
+
+
+class Boot:
+    """One running emulator: its process, its two logs and when it must be over."""
+
+    def __init__(self, scenario, objdir, initrd, tag="", panic_on_warn=True):
+        need({**PACKAGES, **(TEST_PACKAGES if scenario.emulator != "tcg" else {})})
+        self.scenario = scenario
+        self.label = f"{scenario.name}{tag}"
+        self.log = LOGS / f"boot-{self.label}.log"
+        self.results = LOGS / f"boot-{self.label}.results"
+        self.ended = None
+        LOGS.mkdir(parents=True, exist_ok=True)
+        self.results.write_bytes(b"")
+        kernel = objdir / "arch/x86/boot/bzImage"
+        cmdline = kernel_cmdline(scenario, panic_on_warn)
+        if scenario.emulator == "bochs":
+            self.machine = bochs.Bochs(self.label, kernel, initrd, cmdline, scenario, self.log, self.results)
+            self.process = self.machine.process
+            self.command = self.machine.command
+        else:
+            nvram = None
+            if scenario.emulator == "ovmf":
+                nvram = BUILD / "boot" / f"{self.label}.nvram"
+                nvram.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(OVMF_VARS, nvram)
+            elif scenario.emulator != "tcg":
+                raise HarnessError(f"scenario {scenario.name}: no such emulator: {scenario.emulator}")
+            self.machine = None
+            self.command = qemu_command(kernel, initrd, cmdline, scenario.cpu, scenario.smp, scenario.memory,
+                                        nvram, self.results, threads=scenario.threads)
+            with open(self.log, "wb") as out:
+                out.write(f"$ {shlex.join(self.command)}\n".encode())
+                out.flush()
+                self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out,
+                                                stderr=subprocess.STDOUT)
+        self.begin = time.monotonic()
+
+    def poll(self):
+        """True when it is over; ends an emulator that is late, or that cannot end by itself."""
+        self.seconds = time.monotonic() - self.begin
+        if self.ended is None and self.process.poll() is not None:
+            self.ended = "exit" if self.process.returncode == 0 or self.machine else f"exit {self.process.returncode}"
+        if self.ended is None and self.machine and self.machine.finished():
+            self.ended = "exit"
+        if self.ended is None and self.seconds > self.scenario.timeout:
+            self.ended = "timeout"
+        if self.ended is not None:
+            self.stop()
+        else:
+            PROGRESS.tick(f"boot {self.label}", last_line(self.log))
+        return self.ended is not None
+
+    def stop(self):
+        if self.machine:
+            self.machine.close()
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        PROGRESS.done(f"boot {self.label}")
+
+
+def splat_rules():
+    """([deny regexes], [allow regexes]); an allow line without a reason is an error."""
+    deny = [line for line in (SCENARIOS / "splats.deny").read_text().splitlines() if line and line[0] != "#"]
+    if not deny:
+        raise HarnessError("harness/scenarios/splats.deny is empty: no splat could be found")
+    allow = []
+    for line in (SCENARIOS / "splats.allow").read_text().splitlines():
+        if line and line[0] != "#":
+            regex, _, reason = line.partition(" ## ")
+            if not reason.strip():
+                raise HarnessError(f"harness/scenarios/splats.allow: no reason given for: {line}")
+            allow.append(regex)
+    return deny, allow
+
+
+def find_splats(text, allowed=()):
+    """The lines of a log that must not be there. @allowed are regexes of reports that were provoked."""
+    deny, allow = splat_rules()
+    deny = re.compile("|".join(f"(?:{regex})" for regex in deny))
+    allow = re.compile("|".join(f"(?:{regex})" for regex in [*allow, *allowed]))
+    found = []
+    for line in text.splitlines():
+        # Names of test cases may speak of what they provoke; their verdict is parsed.
+        body = TIMESTAMP.sub("", line)
+        if line.startswith("$ ") or re.match(r"\s*(ok|not ok) \d+ ", body) or re.match(r"\s*# ", body):
+            continue
+        if "ommand line:" in line:
+            continue
+        if deny.search(line) and not allow.search(line):
+            found.append(line.strip())
+    return found
+
+
+def walk(group, path=()):
+    """(path, status) of each case in the JSON of kunit.py."""
+    for case in group.get("test_cases", []):
+        yield (*path, case["name"]), case["status"]
+    for sub in group.get("sub_groups", []):
+        yield from walk(sub, (*path, sub["name"]))
+
+
+def skip_reasons(text):
+    """{case: reason} from the SKIP lines of a KTAP."""
+    found = {}
+    for line in text.splitlines():
+        match = re.search(r"\bok \d+ (?:- )?(\S+).*?# SKIP ?(.*)$", line)
+        if match:
+            found[match[1]] = match[2].strip()
+    return found
+
+
+def failure_reason(text, case):
+    """The diagnostic lines just before the "not ok" line of @case."""
+    lines = [TIMESTAMP.sub("", line) for line in text.splitlines()]
+    for index, line in enumerate(lines):
+        if re.match(rf"\s*not ok \d+ (?:- )?{re.escape(case)}\b", line):
+            before = []
+            for earlier in reversed(lines[:index]):
+                if re.match(r"\s*((ok|not ok) \d+ |\d+\.\.\d+$)", earlier) or "# Subtest" in earlier or len(before) == 8:
+                    break
+                before.append(earlier.strip())
+            return " | ".join(reversed(before))
+    return ""
+
+
+def parse_ktap(path, label):
+    """([(path of names, PASS|FAIL|SKIP|ERROR)], exit status) as the kernel's own kunit.py sees the log."""
+    tool = ensure_base() / "tools/testing/kunit/kunit.py"
+    target = LOGS / f"{label}.json"
+    target.unlink(missing_ok=True)
+    proc = subprocess.run([sys.executable, str(tool), "parse", f"--json={target}", str(path)], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
+                          env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    (LOGS / f"{label}.kunit").write_text(proc.stdout)
+    if not target.exists():
+        return [], proc.returncode or 1
+    return list(walk(json.loads(target.read_text()))), proc.returncode
+
+
+def case_entries(scenario, path, label):
+    """Entries of the cases in one log, and what else is wrong with its KTAP."""
+    entries, problems = [], []
+    text = path.read_text(errors="replace")
+    cases, status = parse_ktap(path, label)
+    reasons = skip_reasons(text)
+    for names_, verdict in cases:
+        suite, case = names_[0], ".".join(names_[1:]) or names_[0]
+        full = f"{suite}.{case}"
+        if suite != "demo" and suite not in SUITES:
+            suite, case = "selftests", full
+        result, why = {"PASS": "pass", "SKIP": "skip"}.get(verdict, "fail"), ""
+        if result == "skip":
+            why = reasons.get(names_[-1], "")
+            if not why:
+                result, why = "fail", "skipped without a reason"
+            elif full in scenario.must_run:
+                result, why = "fail", f"may not skip here: {why}"
+        elif result == "fail":
+            why = (failure_reason(text, names_[-1]) or verdict.lower()) + f"; log: {path.relative_to(ROOT)}"
+        entries.append(entry(scenario.name, scenario.emulator, suite, case, result, why))
+    if not cases:
+        problems.append(f"no test case in {path.relative_to(ROOT)}")
+    elif status and all(verdict in ("PASS", "SKIP") for _, verdict in cases):
+        problems.append(f"kunit.py refuses {path.relative_to(ROOT)}: see {(LOGS / (label + '.kunit')).relative_to(ROOT)}")
+    seen = {".".join(names_) for names_, _ in cases}
+    return entries, problems, seen
+
+
+def judge(boot):
+    """All report entries of a boot that is over."""
+    scenario, text = boot.scenario, boot.log.read_text(errors="replace")
+    entries, problems, seen = [], [], set()
+    if boot.ended == "timeout":
+        problems.append(f"no end after {scenario.timeout} s")
+    elif boot.ended != "exit":
+        problems.append(f"emulator ended with {boot.ended}")
+    if "reboot: Power down" not in text:
+        problems.append("did not reach power off")
+    splats = find_splats(text, scenario.expect_splat)
+    if splats:
+        problems.append(f"{len(splats)} line(s) of trouble, first: {splats[0]}")
+    for regex in [*scenario.expect, *scenario.expect_splat]:
+        if not re.search(regex, text, re.M):
+            problems.append(f"not in the log: {regex}")
+    if scenario.kunit:
+        found, wrong, names_ = case_entries(scenario, boot.log, f"boot-{boot.label}")
+        entries, problems, seen = entries + found, problems + wrong, seen | names_
+    if scenario.run:
+        found, wrong, names_ = case_entries(scenario, boot.results, f"boot-{boot.label}-steps")
+        entries, problems, seen = entries + found, problems + wrong, seen | names_
+        if "# end of results" not in boot.results.read_text(errors="replace"):
+            problems.append("the results of the guest are cut off")
+    for suite in scenario.suites:
+        if not any(name.startswith(suite + ".") for name in seen):
+            problems.append(f"suite {suite} did not run")
+    for case in scenario.must_run:
+        if case not in seen:
+            problems.append(f"{case} did not run")
+    why = ""
+    if problems:
+        why = "; ".join(problems) + f"; log: {boot.log.relative_to(ROOT)}"
+    entries.insert(0, entry(scenario.name, scenario.emulator, "selftests", "boot", "fail" if problems else "pass", why))
+    if problems:
+        entries[0]["tail"] = tail(boot.log, 12)
+    return entries
+
+
+def prepare(scenario, tree=None):
+    """Build what a scenario boots; returns (objdir, initramfs)."""
+    tree = tree or BUILD / "src"
+    objdir = build.build(scenario.build, tree, ("bzImage", "modules"))
+    return objdir, guest.initramfs(scenario.build, tree, objdir)
+
+
+def wait(boot):
+    """Wait for one boot; the emulator never outlives this function."""
+    try:
+        while not boot.poll():
+            time.sleep(0.1)
+    finally:
+        boot.stop()
+
+
+def run_boot(scenario, objdir, initrd, tag=""):
+    """Boot and judge one scenario."""
+    boot = Boot(scenario, objdir, initrd, tag)
+    wait(boot)
+    return boot, judge(boot)
+
+
+def run_boots(jobs, at_once=2, finished=lambda boot, entries: None):
+    """Boot @jobs, a list of (scenario, objdir, initramfs), a few at a time; returns all entries."""
+    waiting, running, entries = list(jobs), [], []
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                running.append(Boot(*waiting.pop(0)))
+            time.sleep(0.1)
+            for boot in [boot for boot in running if boot.poll()]:
+                running.remove(boot)
+                found = judge(boot)
+                entries += found
+                finished(boot, found)
+    finally:
+        for boot in running:
+            boot.stop()
+    return entries
+
+
+def run_scenario(name, tree=None):
+    """Build, boot and judge one scenario; returns its report entries."""
+    scenario = load(name)
+    return run_boot(scenario, *prepare(scenario, tree))[1]

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Configures and builds kernels from fragments in configs/, one object directory a configuration."""
+
+import hashlib
+import os
+import re
+
+from .base import locked
+from .common import BUILD, CACHE, JOBS, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, replace_file, run
+from .series import MANIFEST
+
+CONFIG_DIR = ROOT / "configs"
+
+# A configuration is a list of fragments, later ones win. FEATURES stands for every fragment that
+# a distribution would merge: all files in configs/ whose name does not begin with "harness-".
+FEATURES = "*"
+CONFIGS = {
+    "debug": ["harness-base", "harness-debug", "harness-lockdep", FEATURES, "harness-tests"],
+    "lint": ["harness-base", "harness-debug", "harness-lockdep", FEATURES, "harness-tests"],
+    "kasan": ["harness-base", "harness-debug", "harness-kasan", FEATURES, "harness-tests"],
+    "release": ["harness-base", "harness-release", FEATURES],
+    "off": ["harness-base", "harness-release"],
+}
+
+# Trees that hold the whole series: there, a symbol of ours that Kconfig does not know is an error.
+# In any other tree (the base, a prefix) such a symbol is left out.
+COMPLETE = (BUILD / "src", BUILD / "mutant")
+
+SYMBOL = re.compile(r"^(?:# )?(CONFIG_\w+)(?:=(.*)| is not set)$")
+
+
+def environment():
+    """What makes a build repeatable and lets ccache hit in any clone."""
+    return {
+        "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 2026",
+        "KBUILD_BUILD_USER": "harness", "KBUILD_BUILD_HOST": "harness",
+        "CCACHE_DIR": str(CACHE / "ccache"), "CCACHE_NOHASHDIR": "1", "CCACHE_MAXSIZE": "5G",
+        # Hard links change the ctime of the base's headers; generated headers are always new.
+        "CCACHE_SLOPPINESS": "include_file_ctime,include_file_mtime",
+    }
+
+
+def parse(text):
+    """{symbol: value} of a .config or a fragment; None is "not set"."""
+    found = {}
+    for line in text.splitlines():
+        match = SYMBOL.match(line.strip())
+        if match:
+            found[match[1]] = None if match[2] in (None, "n") else match[2]
+    return found
+
+
+def feature_fragments():
+    return sorted(path.stem for path in CONFIG_DIR.glob("*.config") if not path.stem.startswith("harness-"))
+
+
+def requested(config):
+    """{symbol: (value, fragment)} of a configuration, and the set of symbols that are ours."""
+    if config not in CONFIGS:
+        raise HarnessError(f"no such configuration: {config} (there are: {', '.join(CONFIGS)})")
+    wanted, ours = {}, set()
+    for entry in CONFIGS[config]:
+        for name in feature_fragments() if entry == FEATURES else [entry]:
+            symbols = parse((CONFIG_DIR / f"{name}.config").read_text())
+            wanted.update({symbol: (value, name) for symbol, value in symbols.items()})
+            if entry == FEATURES or name == "harness-tests":
+                ours.update(symbols)
+    return wanted, ours
+
+
+def known_symbols(tree):
+    """Every symbol that a Kconfig file of ours or of the places we edit defines in @tree."""
+    text = ""
+    for pattern in ("mm/**/Kconfig*", "lib/Kconfig*", "arch/Kconfig", "arch/x86/Kconfig*", "security/**/Kconfig*"):
+        for path in tree.glob(pattern):
+            text += path.read_text(errors="replace")
+    return {"CONFIG_" + name for name in re.findall(r"^\s*(?:menu)?config (\w+)", text, re.M)}
+
+
+def make(tree, objdir, *args):
+    """The make command line of kbuild. The source is always "..": no absolute path enters an object."""
+    return ["make", "-C", tree, f"O={objdir.name}", f"-j{JOBS}", "CC=ccache gcc", "HOSTCC=ccache gcc", *args]
+
+
+def configure(config, tree):
+    """Write .config in tree/o-CONFIG, only when it changes, and prove that nothing asked for was lost."""
+    wanted, ours = requested(config)
+    if tree not in COMPLETE:
+        unknown = ours - known_symbols(tree)
+        wanted = {symbol: entry for symbol, entry in wanted.items() if symbol not in unknown}
+    objdir = tree / f"o-{config}"
+    objdir.mkdir(parents=True, exist_ok=True)
+    text = "".join(f"{symbol}={value}\n" if value is not None else f"# {symbol} is not set\n"
+                   for symbol, (value, _) in sorted(wanted.items()))
+    merged, dotconfig, done = objdir / "harness.config", objdir / ".config", objdir / ".harness-configured"
+    log = LOGS / f"config-{tree.name}-{config}.log"
+    # Kconfig's own dependencies decide whether an existing .config is still right, so compare the
+    # inputs: the fragments, and the Kconfig files of the tree by their newest change.
+    stamp = text + kconfig_state(tree)
+    if dotconfig.exists() and done.exists() and done.read_text() == stamp:
+        return objdir
+    merged.write_text(text)
+    before = dotconfig.read_bytes() if dotconfig.exists() else None
+    stat = dotconfig.stat() if before is not None else None
+    run(make(tree, objdir, f"KCONFIG_ALLCONFIG={merged}", "allnoconfig"), log=log,
+        what=f"configure {config}", env=environment())
+    final = parse(dotconfig.read_text())
+    lost = [f"  {symbol}: wanted {value or 'n'} ({fragment}.config), got {final.get(symbol) or 'n'}"
+            for symbol, (value, fragment) in sorted(wanted.items()) if final.get(symbol) != value]
+    if lost:
+        raise HarnessError(f"configuration {config} of {tree.name} lost options:\n" + "\n".join(lost) +
+                           f"\n  log: {log}\n  .config: {dotconfig}")
+    if before == dotconfig.read_bytes():
+        os.utime(dotconfig, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    done.write_text(stamp)
+    return objdir
+
+
+def kconfig_state(tree):
+    """A text that changes whenever a Kconfig file in @tree does."""
+    lines = []
+    for directory in ("mm", "lib", "arch", "arch/x86", "init", "security", "kernel"):
+        for path in sorted((tree / directory).glob("Kconfig*")):
+            stat = path.stat()
+            lines.append(f"{directory}/{path.name} {stat.st_mtime_ns} {stat.st_size}")
+    return "\n".join(lines)
+
+
+def build_detail(log):
+    """How many objects a running build has made, for the progress line."""
+    try:
+        with open(log, "rb") as file:
+            return f"{sum(line.startswith(b'  ') for line in file)} steps"
+    except OSError:
+        return ""
+
+
+def run_make(config, tree, *args, what, log, check=True):
+    """Run kbuild in an object directory that is configured already."""
+    return run(make(tree, tree / f"o-{config}", *args), log=log, what=what, env=environment(),
+               detail=build_detail, check=check)
+
+
+def inputs(tree, objdir, targets):
+    """A text that names everything a build depends on, so that make need not look: it takes 10 s.
+
+    Empty for a tree that series.patched_tree() does not keep: there, make always runs.
+    """
+    manifest = tree / MANIFEST
+    if not manifest.exists():
+        return ""
+    state = hashlib.sha256(manifest.read_bytes() + (objdir / ".config").read_bytes())
+    return f"{state.hexdigest()} {' '.join(targets)} {run(['gcc', '--version']).splitlines()[0]}\n"
+
+
+def build(config, tree, targets=("bzImage",), variables=(), log=None):
+    """Configure and build @targets of @config in @tree; returns the object directory."""
+    need({**PACKAGES, **(TEST_PACKAGES if "C=2" in variables else {})})
+    with locked(BUILD / f"lock-{tree.name}-{config}"):
+        objdir = configure(config, tree)
+        state, built = inputs(tree, objdir, targets), objdir / ".harness-built"
+        if state and not variables and built.exists() and built.read_text() == state:
+            return objdir
+        built.unlink(missing_ok=True)
+        run_make(config, tree, *variables, *targets, what=f"build {tree.name} {config}",
+                 log=log or LOGS / f"build-{tree.name}-{config}.log")
+        if state and not variables:
+            replace_file(built, state)
+    return objdir

@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: GPL-2.0
+"""make check: everything that can be judged without building a kernel, in seconds.
+
+A case is a function that returns None (pass) or the reason of its failure; it raises Skip with a reason
+when it cannot run here. make test reports the same cases.
+"""
+
+import fnmatch
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from . import base as base_mod
+from . import gitform, model, report, series
+from .common import BUILD, CHECK_PACKAGES, JOBS, OUT, PROGRESS, ROOT, HarnessError, need, say
+
+# Words that codespell takes for misspelled, each with what it is here.
+KNOWN_WORDS = [
+    "upto",     # a parameter of the harness: the last patch of a prefix
+]
+DICTIONARY = "/usr/lib/python3/dist-packages/codespell_lib/data/dictionary.txt"     # where Debian has it; checkpatch looks elsewhere
+SOURCE_SUFFIXES = (".py", ".c", ".h", ".S", ".sh")
+MAX_LINES = 1000
+MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|home|work|Users)/\w")
+
+
+class Skip(Exception):
+    """A case cannot run here; the text says why."""
+
+
+class Context:
+    """What the cases share."""
+
+    def __init__(self):
+        self.base = base_mod.ensure_base()
+        self.series = model.load()
+        self.steps = model.compose(self.series, self.base)
+        self.final = model.overlay(self.steps)
+        self.tree = series.patched_tree(BUILD / "check", base=self.base)
+        self.patches = series.generate(base=self.base)
+        self.files = repo_files()
+
+
+def repo_files():
+    """The files of the repository, whether git knows them yet or not."""
+    skip = {".git", "build", "out"}
+    found = []
+    for entry in sorted(os.listdir(ROOT)):
+        if entry in skip:
+            continue
+        if (ROOT / entry).is_dir():
+            found += [f"{entry}/{name}" for name, _ in base_mod.walk(ROOT / entry)]
+        else:
+            found.append(entry)
+    return sorted(name for name in found if "__pycache__" not in name)
+
+
+def call(cmd, cwd=ROOT, env=None):
+    """Exit status and output of @cmd."""
+    proc = subprocess.run([str(c) for c in cmd], cwd=cwd, env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}, text=True,
+                          errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return proc.returncode, proc.stdout.strip()
+
+
+def silent(cmd, cwd=ROOT):
+    """The reason of a failure unless @cmd succeeds and prints nothing."""
+    status, output = call(cmd, cwd)
+    if status or output:
+        return output or f"exit status {status}"
+    return None
+
+
+# ---- lint ----
+
+def checkpatch(ctx, name):
+    # It keeps a cache in the folder where it runs, and would read one that another run is writing.
+    folder = BUILD / threading.current_thread().name
+    folder.mkdir(parents=True, exist_ok=True)
+    # FILE_PATH_CHANGES asks whether MAINTAINERS needs an update: the case get_maintainer knows.
+    return silent(["perl", ctx.tree / "scripts/checkpatch.pl", "--strict", "--no-signoff", "--codespell", "--codespellfile", DICTIONARY,
+                   "--quiet", "--no-summary", "--show-types", "--ignore", "FILE_PATH_CHANGES", OUT / "series" / name], cwd=folder)
+
+
+def kernel_doc(ctx):
+    files = [path for path in ctx.series.new_files if path.endswith((".c", ".h"))]
+    return silent(["perl", "scripts/kernel-doc", "-Wall", "-Werror", "-none", *files], cwd=ctx.tree) if files else None
+
+
+def codespell(ctx):
+    return silent(["codespell", "--quiet-level=3", "-L", ",".join(KNOWN_WORDS), *ctx.files])
+
+
+def shellcheck(_ctx):
+    return silent(["shellcheck", ".ci/run"])
+
+
+def spdx(ctx):
+    """The license in the first lines of each source file, as the kernel asks for."""
+    bad = []
+    for name in ctx.files:
+        mirrored = name.split("/")[0] in model.KERNEL_FOLDERS
+        if mirrored or name.endswith(SOURCE_SUFFIXES) or Path(name).name in ("Makefile", "run"):
+            head = (ROOT / name).read_text(errors="replace").splitlines()[:3]
+            if not any("SPDX-License-Identifier: " in line for line in head):
+                bad.append(name)
+    return "no SPDX-License-Identifier: " + ", ".join(bad) if bad else None
+
+
+def spdxcheck(ctx):
+    """The kernel's own check wants a git tree with LICENSES/ in it."""
+    python = next((p for p in ("python3", "/usr/bin/python3") if shutil.which(p) and call([p, "-c", "import git, ply"])[0] == 0), None)
+    if not python:
+        raise Skip("needs the packages python3-ply and python3-git")
+    with tempfile.TemporaryDirectory(prefix="kas-spdx.") as repo:
+        gitform.init(repo)
+        shutil.copytree(ctx.base / "LICENSES", Path(repo) / "LICENSES")
+        for path in ctx.series.new_files:
+            (Path(repo) / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / path, Path(repo) / path)
+        gitform.git(repo, "add", "-f", ".")
+        gitform.git(repo, "commit", "-q", "-m", "all")
+        return silent([python, ctx.base / "scripts/spdxcheck.py", *ctx.series.new_files], cwd=repo)
+
+
+def _sections(text):
+    """{title: [patterns]} of MAINTAINERS."""
+    result, title, last = {}, None, ""
+    for line in text.splitlines():
+        if re.match(r"[A-Z]:\t", line):
+            if not re.match(r"[A-Z]:\t", last):
+                title = last
+                result[title] = []
+            if line.startswith("F:"):
+                result[title].append(line[2:].strip())
+        last = line
+    return result
+
+
+def get_maintainer(ctx):
+    """The MAINTAINERS entry of the series covers each of its files, and each of its patterns names a file."""
+    if not ctx.series.new_files:
+        return None
+    before = _sections((ctx.base / "MAINTAINERS").read_text(errors="replace"))
+    after = _sections((ctx.tree / "MAINTAINERS").read_text(errors="replace"))
+    ours = {title: patterns for title, patterns in after.items() if title not in before}
+    if not ours:
+        return "the series adds no entry to MAINTAINERS"
+    bad = []
+    known = [*ctx.final, *base_mod.read_file_list(ctx.base)]
+    for title, patterns in ours.items():
+        for pattern in patterns:
+            glob = pattern + "*" if pattern.endswith("/") else pattern
+            if not fnmatch.filter(known, glob):
+                bad.append(f"{title}: F: {pattern} names no file")
+    for path in ctx.series.new_files:
+        _, out = call(["perl", "scripts/get_maintainer.pl", "--no-git", "--no-git-fallback", "--sections", "-f", path], cwd=ctx.tree)
+        if not any(title in out.splitlines() for title in ours):
+            bad.append(f"{path} is in no entry that the series adds")
+    return "\n".join(bad) or None
+
+
+def length(ctx):
+    bad = [f"{name} has {count} lines" for name in ctx.files
+           if (count := (ROOT / name).read_bytes().count(b"\n")) >= MAX_LINES]
+    return ", ".join(bad) or None
+
+
+def machine_paths(ctx):
+    """Nothing in the repository depends on where it lies."""
+    bad = []
+    for name in ctx.files:
+        for number, line in enumerate((ROOT / name).read_text(errors="replace").splitlines(), 1):
+            if MACHINE_PATH.search(line) or (len(ROOT.parts) > 2 and str(ROOT) in line):
+                bad.append(f"{name}:{number}: {line.strip()}")
+    return "\n".join(bad) or None
+
+
+# ---- series ----
+
+def git_am(ctx):
+    """git am takes the mbox without a word, and gives the tree and the messages that the repository stands for."""
+    with tempfile.TemporaryDirectory(prefix="kas-am.") as repo:
+        gitform.init(repo)
+        for path in ctx.series.edited_files:
+            (Path(repo) / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ctx.base / path, Path(repo) / path)
+        gitform.git(repo, "add", "-f", ".")
+        gitform.git(repo, "commit", "-q", "--allow-empty", "-m", "base")
+        gitform.git(repo, "tag", "base")
+        try:
+            output = gitform.git(repo, "am", "-q", OUT / "series" / gitform.MBOX, merge=True).decode(errors="replace").strip()
+        except HarnessError as err:
+            return str(err)
+        if output:
+            return output
+        have = {path for path in gitform.git(repo, "ls-files", "-z").decode().split("\0") if path}
+        bad = sorted(have ^ (set(ctx.final) | set(ctx.series.edited_files)))
+        bad += [path for path in sorted(have & set(ctx.final)) if (Path(repo) / path).read_bytes() != (ctx.tree / path).read_bytes()
+                or model.is_executable(Path(repo) / path) != model.is_executable(ctx.tree / path)]
+        if bad:
+            return "git am and the composed tree differ in " + ", ".join(bad)
+        log = gitform.git(repo, "log", "--reverse", "--format=%B%x00", "base..HEAD").decode().split("\0")
+        for patch, text in zip(ctx.series.patches, log):
+            if text.strip() + "\n" != patch.message:
+                return f"git am changes the message of {patch.slug}"
+    return None
+
+
+def composed_tree(ctx):
+    """The tree that is built is the base, but for the files of the series."""
+    pristine = base_mod.read_file_list(ctx.base)
+    bad = []
+    for path, (size, mtime) in pristine.items():
+        if path in ctx.final:
+            continue
+        st = os.lstat(ctx.tree / path)
+        if (st.st_size, st.st_mtime_ns) != (size, mtime) and (ctx.tree / path).read_bytes() != (ctx.base / path).read_bytes():
+            bad.append(path)
+    bad += [path for path, text in ctx.final.items() if (ctx.tree / path).read_bytes() != text.data]
+    return f"{ctx.tree} differs in " + ", ".join(sorted(bad)[:10]) if bad else None
+
+
+def reproducible(ctx):
+    """A second run under another user's settings gives the same bytes."""
+    with tempfile.TemporaryDirectory(prefix="kas-again.") as tmp:
+        config = Path(tmp) / "gitconfig"
+        config.write_text("[user]\n\tname = Other\n\temail = other@localhost\n[format]\n\tsubjectPrefix = OTHER\n\tsignature = other\n"
+                          "[diff]\n\talgorithm = patience\n\tcontext = 8\n\tnoprefix = true\n[core]\n\tabbrev = 7\n")
+        code = "import os, sys; os.umask(0o077); from harness import series; series.generate(out=sys.argv[1])"
+        env = {"GIT_CONFIG_GLOBAL": str(config), "GIT_AUTHOR_NAME": "Other", "GIT_COMMITTER_DATE": "1", "TZ": "Asia/Tokyo",
+               "PYTHONHASHSEED": "7"}
+        status, output = call([sys.executable, "-c", code, Path(tmp) / "series"], env=env)
+        if status:
+            return output
+        again = {name: (Path(tmp) / "series" / name).read_bytes() for name in os.listdir(Path(tmp) / "series")}
+    first = {name: (OUT / "series" / name).read_bytes() for name in os.listdir(OUT / "series")}
+    bad = sorted(name for name in first.keys() | again.keys() if first.get(name) != again.get(name))
+    return "another run gives other bytes: " + ", ".join(bad) if bad else None
+
+
+def round_trip(ctx):
+    """export(tree(repository)) is the repository."""
+    with tempfile.TemporaryDirectory(prefix="kas-trip.") as tmp:
+        root = Path(tmp) / "repo"
+        for name in ["base", "series", *sorted(model.KERNEL_FOLDERS)]:
+            if (ROOT / name).exists():
+                shutil.copytree(ROOT / name, root / name)
+        branch = Path(tmp) / "tree"
+        gitform.make_tree(ctx.series, ctx.base, ctx.steps, branch)
+        changed = gitform.export(branch, ctx.base, root)
+        if ctx.base.name != base_mod.read_pin()["version"]:
+            changed = [path for path in changed if path != "base/PREIMAGES"]
+    return "export(tree) changes " + ", ".join(changed) + ": run 'make refresh'" if changed else None
+
+
+def preimages(ctx):
+    if ctx.base.name != base_mod.read_pin()["version"]:
+        raise Skip(f"the base is {ctx.base.name}, which stands in for the pinned version")
+    want = base_mod.format_preimages(ctx.base, ctx.series.edited_files)
+    return None if (ROOT / "base" / "PREIMAGES").read_text() == want else "base/PREIMAGES is out of date: run 'make refresh'"
+
+
+def mutant(ctx, path):
+    """A mutant that no longer applies would be found only after a kernel build."""
+    series.composed_files(ROOT, ctx.base, extra=[path])
+
+
+def unit_tests(_ctx, module):
+    status, output = call([sys.executable, "-W", "error::SyntaxWarning", "-m", "unittest", f"harness.tests.{module}"])
+    return output if status else None
+
+
+# ---- running them ----
+
+def _cases(ctx):
+    """(suite, case, function, arguments), the long ones first."""
+    for path in sorted((ROOT / "harness" / "tests").glob("test_*.py")):
+        yield "series", f"unit {path.stem[5:]}", unit_tests, (path.stem,)
+    yield "lint", "codespell", codespell, ()
+    yield "lint", "get_maintainer", get_maintainer, ()
+    for name in ctx.patches:
+        yield "lint", f"checkpatch {name[:-6]}", checkpatch, (name,)
+    for case in (kernel_doc, shellcheck, spdx, spdxcheck, length, machine_paths):
+        yield "lint", case.__name__, case, ()
+    for case in (reproducible, round_trip, git_am, composed_tree, preimages):
+        yield "series", case.__name__, case, ()
+    for path in sorted((ROOT / "harness" / "mutants").glob("*.diff")):
+        yield "mutants", f"{path.stem} applies", mutant, (path,)
+
+
+def _judge(ctx, suite, case, function, args):
+    try:
+        why = function(ctx, *args)
+        status = "fail" if why else "pass"
+    except Skip as skip:
+        status, why = "skip", str(skip)
+    except HarnessError as err:
+        status, why = "fail", str(err)
+    except Exception as err:    # a defect of the case itself must not hide the other cases
+        status, why = "fail", f"{type(err).__name__}: {err}"
+    return report.entry("check", "none", suite, case, status, why or "")
+
+
+def check_entries():
+    """One report entry a case."""
+    need(CHECK_PACKAGES)
+    try:
+        ctx = Context()
+    except HarnessError as err:
+        return [report.entry("check", "none", "series", "load", "fail", str(err))]
+    entries = [report.entry("check", "none", "series", "load", "pass")]
+    with ThreadPoolExecutor(max(2, JOBS), thread_name_prefix="check") as pool:
+        jobs = [pool.submit(_judge, ctx, *case) for case in _cases(ctx)]
+        while not all(job.done() for job in jobs):
+            PROGRESS.tick("checking", f"{sum(job.done() for job in jobs)} of {len(jobs)}")
+            time.sleep(0.1)
+    PROGRESS.done("checking")
+    return entries + [job.result() for job in jobs]
+
+
+def cmd_check(_args):
+    """make check"""
+    begin = time.monotonic()
+    entries = check_entries()
+    for item in entries:
+        if item["status"] != "pass":
+            lines = item["why"].splitlines()
+            say(f"{item['status'].upper()} {item['suite']}: {item['case']}: {lines[0]}")
+            for line in lines[1:]:
+                say("    " + line)
+    say(f"checked in {time.monotonic() - begin:.0f} s")
+    say(report.closing_line(entries))
+    return 1 if any(item["status"] == "fail" for item in entries) else 0

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Builds the guest's programs and modules, and packs them into an initramfs."""
+
+import stat
+from pathlib import Path
+
+from . import build
+from .base import locked
+from .common import BUILD, LOGS, ROOT, HarnessError, replace_file, run
+
+SOURCES = ROOT / "harness" / "guest"
+PROGRAMS = BUILD / "guest"
+MODULES = SOURCES / "mod"
+BUSYBOX = "/bin/busybox"
+APPLETS = ("sh ls cat echo grep dmesg mount ps top sleep mkdir rm cp mv ln head tail wc sort sed awk "
+           "insmod rmmod lsmod od hexdump kill vi less find uname free date stty setsid poweroff true false").split()
+
+
+def programs():
+    """Compile each guest/NAME.c into a static program that only needs the kernel."""
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    headers = max((path.stat().st_mtime_ns for path in SOURCES.glob("*.h")), default=0)
+    built = []
+    for source in sorted(SOURCES.glob("*.c")):
+        target = PROGRAMS / source.stem
+        newest = max(headers, source.stat().st_mtime_ns)
+        if not target.exists() or target.stat().st_mtime_ns < newest:
+            run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o", target, source],
+                log=LOGS / f"guest-{source.stem}.log", what=f"compile guest/{source.name}")
+        built.append(target)
+    return built
+
+
+def external_modules(config, tree):
+    """Build harness/guest/mod against the kernel of @config; returns the .ko files."""
+    if not (MODULES / "Kbuild").exists():
+        return []
+    # kbuild writes beside the sources, so it gets a copy of them for each configuration.
+    where = BUILD / f"mod-{tree.name}-{config}"
+    with locked(BUILD / f"lock-{tree.name}-{config}"):
+        return _external_modules(config, tree, where)
+
+
+def _external_modules(config, tree, where):
+    where.mkdir(parents=True, exist_ok=True)
+    names = {path.name for path in MODULES.iterdir() if path.is_file()}
+    for path in sorted(MODULES.iterdir()):
+        if path.is_file():
+            target = where / path.name
+            if not target.exists() or target.read_bytes() != path.read_bytes():
+                replace_file(target, path.read_bytes())
+    for old in [*where.glob("*.c"), *where.glob("*.ko")]:
+        if old.name not in names and old.with_suffix(".c").name not in names and not old.name.endswith(".mod.c"):
+            old.unlink()
+    for header in SOURCES.glob("*.h"):
+        target = where / header.name
+        if not target.exists() or target.read_bytes() != header.read_bytes():
+            replace_file(target, header.read_bytes())
+    build.run_make(config, tree, f"M={where}", "modules", what=f"modules {tree.name} {config}",
+                   log=LOGS / f"mod-{tree.name}-{config}.log")
+    return sorted(where.glob("*.ko"))
+
+
+def in_tree_modules(objdir):
+    """The few modules of the kernel itself that a scenario loads."""
+    return sorted(path for path in objdir.glob("lib/*.ko"))
+
+
+class Cpio:
+    """A newc archive, the format of an initramfs, with fixed times and numbers."""
+
+    def __init__(self):
+        self.data = bytearray()
+        self.inode = 0
+
+    def add(self, name, mode, body=b""):
+        self.inode += 1
+        encoded = name.encode() + b"\0"
+        fields = [self.inode, mode, 0, 0, 1, 0, len(body), 0, 0, 0, 0, len(encoded), 0]
+        self.data += b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
+        self.data += b"\0" * (-len(self.data) % 4) + body
+        self.data += b"\0" * (-len(self.data) % 4)
+
+    def directory(self, name):
+        self.add(name, stat.S_IFDIR | 0o755)
+
+    def file(self, name, path, mode=0o755):
+        self.add(name, stat.S_IFREG | mode, Path(path).read_bytes())
+
+    def link(self, name, target):
+        self.add(name, stat.S_IFLNK | 0o777, target.encode())
+
+    def finish(self):
+        self.inode = -1
+        self.add("TRAILER!!!", 0)
+        return bytes(self.data)
+
+
+def initramfs(config, tree, objdir):
+    """Pack init, programs, busybox and modules for the kernel of @config; returns the file."""
+    return _pack(f"{tree.name}-{config}", [*in_tree_modules(objdir), *external_modules(config, tree)])
+
+
+def plain_initramfs():
+    """The same without modules, which fits every kernel."""
+    return _pack("plain", [])
+
+
+def _pack(name, modules):
+    if not Path(BUSYBOX).exists():
+        raise HarnessError(f"{BUSYBOX} is missing: apt-get install busybox-static")
+    archive = Cpio()
+    for folder in ("bin", "dev", "proc", "sys", "tmp", "lib", "lib/modules"):
+        archive.directory(folder)
+    archive.file("bin/busybox", BUSYBOX)
+    for applet in APPLETS:
+        archive.link(f"bin/{applet}", "busybox")
+    for program in programs():
+        archive.file("init" if program.name == "init" else f"bin/{program.name}", program)
+    for module in modules:
+        archive.file(f"lib/modules/{module.name}", module, 0o644)
+    target = PROGRAMS / f"initramfs-{name}.cpio"
+    data = archive.finish()
+    if not target.exists() or target.read_bytes() != data:
+        replace_file(target, data)
+    return target

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The user side of "make bench", run as root in the guest:
+ *
+ *   bench_run [ROW+ROW...]
+ *
+ * runs the named rows, or all that this kernel has, on the first CPU, and prints
+ * a line for each. The counting itself is done outside of the guest by the
+ * plugin; what is printed here is what only the guest knows: that a row has run
+ * to its end, IPIs, bytes, and time stamps for an emulator without plugins.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "marker.h"
+
+#define ROUNDS	2000
+
+static void die(const char *what)
+{
+	printf("bench: failed: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static unsigned int round_tsc[ROUNDS];
+
+static unsigned long long rdtsc(void)
+{
+	unsigned int low, high;
+
+	__asm__ __volatile__("rdtsc" : "=a" (low), "=d" (high));
+	return (unsigned long long)high << 32 | low;
+}
+
+/* Exactly 100 instructions: a count that is off by one is a broken plugin. */
+static void selftest_100_nops(void)
+{
+	__asm__ __volatile__(MARKER_ASM(nr, 0)
+			     ".rept 100\n\tnop\n\t.endr\n\t"
+			     MARKER_ASM(nr, 1)
+			     : : [nr] "i" (MARKER_BENCH(NR_SELFTEST_100_NOPS)));
+}
+
+/* The cheapest way into the kernel and back. */
+static void getppid_round(void)
+{
+	long ret = SYS_getppid;
+
+	__asm__ __volatile__(MARKER_ASM(nr, 0)
+			     "syscall\n\t"
+			     MARKER_ASM(nr, 1)
+			     : "+a" (ret)
+			     : [nr] "i" (MARKER_BENCH(NR_GETPPID))
+			     : "rcx", "r11", "memory");
+}
+
+static const struct {
+	const char *name;
+	void (*round)(void);
+} user_rows[] = {
+	{ "selftest_100_nops", selftest_100_nops },
+	{ "getppid", getppid_round },
+};
+
+static int by_value(const void *a, const void *b)
+{
+	const unsigned int *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static void user_row(const char *name, void (*round)(void))
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		unsigned long long begin = rdtsc();
+
+		round();
+		round_tsc[i] = rdtsc() - begin;
+	}
+	qsort(round_tsc, ROUNDS, sizeof(round_tsc[0]), by_value);
+	printf("bench: %s rounds %d tsc_min %u tsc_median %u\n", name, ROUNDS, round_tsc[0],
+	       round_tsc[ROUNDS / 2]);
+}
+
+/* The whole of a small file in /proc or /sys. */
+static const char *slurp(const char *path)
+{
+	static char text[8192];
+	int fd = open(path, O_RDONLY);
+	ssize_t n, at = 0;
+
+	if (fd < 0)
+		return NULL;
+	while ((n = read(fd, text + at, sizeof(text) - 1 - at)) > 0)
+		at += n;
+	close(fd);
+	text[at] = 0;
+	return text;
+}
+
+static void load_module(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0))
+		die(path);
+	close(fd);
+}
+
+/* Ask the module to do something; the rounds, or how many. */
+static void request(const char *name, int count)
+{
+	char text[64];
+	int fd = open("/proc/bench", O_WRONLY);
+	int len = snprintf(text, sizeof(text), "%s %d", name, count);
+
+	if (fd < 0 || write(fd, text, len) != len)
+		die(name);
+	close(fd);
+}
+
+static void kernel_row(const char *name)
+{
+	request(name, ROUNDS);
+	printf("bench: %s", slurp("/proc/bench"));
+}
+
+/* The number after @key at the start of a line of @path; -1: there is none. */
+static long value_of(const char *path, const char *key)
+{
+	const char *text = slurp(path);
+	size_t len = strlen(key);
+
+	while (text && *text) {
+		if (!strncmp(text, key, len))
+			return atol(text + len);
+		text = strchr(text, '\n');
+		text += !!text;
+	}
+	return -1;
+}
+
+/*
+ * Memory of one temporary mm, by the kernel's own account and by the pages that
+ * are gone from the free list. The first round lets slabs and lists settle.
+ */
+static void memory_rows(void)
+{
+	const char *stats = "/sys/kernel/debug/temp_mm/stats";
+	const int n = 256;
+	long bytes, free_kb;
+
+	if (value_of(stats, "bytes ") < 0)
+		return;
+	request("hold", n);
+	request("hold", 1);
+	bytes = value_of(stats, "bytes ");
+	free_kb = value_of("/proc/meminfo", "MemFree:");
+	request("hold", n);
+	bytes = value_of(stats, "bytes ") - bytes;
+	free_kb -= value_of("/proc/meminfo", "MemFree:");
+	request("hold", 1);
+	printf("bench: temp_mm_percpu_bytes bytes %ld\n", bytes / (n - 1));
+	printf("bench: temp_mm_percpu_pages bytes %ld\n", free_kb * 1024 / (n - 1));
+}
+
+/* Is @name one of @list, "a+b+c"? Without a list, and for what tests the counting, yes. */
+static bool wanted(const char *name, const char *list)
+{
+	size_t len = strlen(name);
+
+	if (!list || !strcmp(name, "empty") || !strncmp(name, "selftest_", 9))
+		return true;
+	while (list) {
+		if (!strncmp(list, name, len) && (!list[len] || list[len] == '+'))
+			return true;
+		list = strchr(list, '+');
+		list += !!list;
+	}
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	const char *list = argc > 1 ? argv[1] : NULL;
+	char rows[4096] = "";
+	cpu_set_t cpu;
+
+	CPU_ZERO(&cpu);
+	CPU_SET(0, &cpu);
+	if (sched_setaffinity(0, sizeof(cpu), &cpu))
+		die("sched_setaffinity");
+
+	for (size_t i = 0; i < sizeof(user_rows) / sizeof(user_rows[0]); i++)
+		if (wanted(user_rows[i].name, list))
+			user_row(user_rows[i].name, user_rows[i].round);
+
+	load_module("/lib/modules/bench.ko");
+	strncpy(rows, slurp("/proc/bench") ?: "", sizeof(rows) - 1);
+	for (char *name = strtok(rows, "\n"); name; name = strtok(NULL, "\n"))
+		if (wanted(name, list))
+			kernel_row(name);
+
+	if (wanted("temp_mm_percpu_bytes", list))
+		memory_rows();
+	printf("bench: done\n1..0\n");
+	return 0;
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The first process of the guest: mounts, runs the steps of the scenario, writes
+ * their results to a serial port of their own and powers off.
+ *
+ * From the kernel command line:
+ *   steps=NAME[:ARG],...   programs of /bin, or modules of /lib/modules, in this order
+ *   results=/dev/ttyS1     where the KTAP goes; default: the console
+ *
+ * What a step prints on stdout is its KTAP; stderr is the console. The plan of a
+ * step may come last, so the output of a step is held back until it ends.
+ */
+#define _GNU_SOURCE
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <termios.h>
+
+#include "ktap.h"
+
+#define OUTPUT_MAX (256 * 1024)
+
+static FILE *results;
+static char output[OUTPUT_MAX];
+
+static void mount_all(void)
+{
+	static const struct { const char *type, *dir; } table[] = {
+		{ "proc", "/proc" }, { "sysfs", "/sys" }, { "devtmpfs", "/dev" },
+		{ "tmpfs", "/tmp" }, { "debugfs", "/sys/kernel/debug" },
+		{ "tracefs", "/sys/kernel/tracing" },
+		{ "efivarfs", "/sys/firmware/efi/efivars" },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		mkdir(table[i].dir, 0755);
+		/* efivarfs only exists on EFI machines: nothing to report. */
+		mount(table[i].type, table[i].dir, table[i].type, 0, NULL);
+	}
+}
+
+static void open_results(void)
+{
+	const char *path = getenv("results");
+	struct termios mode;
+	int fd = open(path ? path : "/dev/console", O_WRONLY | O_NOCTTY);
+
+	if (fd < 0)
+		fd = dup(STDERR_FILENO);
+	if (!tcgetattr(fd, &mode)) {
+		cfmakeraw(&mode);
+		tcsetattr(fd, TCSANOW, &mode);
+	}
+	results = fdopen(fd, "w");
+	setvbuf(results, NULL, _IOLBF, 0);
+}
+
+static int load_module(const char *name)
+{
+	char path[128];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "/lib/modules/%s.ko", name);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return -errno;
+	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+/* Collect everything that a step prints; returns its wait status. */
+static int run_program(const char *path, char *arg)
+{
+	char *argv[] = { (char *)path, arg, NULL };
+	int pipes[2], status, len = 0, ret;
+	pid_t pid;
+
+	if (pipe2(pipes, O_CLOEXEC))
+		return -1;
+	pid = fork();
+	if (pid < 0)
+		return -1;
+	if (!pid) {
+		dup2(pipes[1], STDOUT_FILENO);
+		execv(path, argv);
+		_exit(127);
+	}
+	close(pipes[1]);
+	while (len < OUTPUT_MAX - 1) {
+		ret = read(pipes[0], output + len, OUTPUT_MAX - 1 - len);
+		if (ret <= 0)
+			break;
+		len += ret;
+	}
+	output[len] = 0;
+	close(pipes[0]);
+	if (waitpid(pid, &status, 0) != pid)
+		return -1;
+	return status;
+}
+
+static int is_plan(const char *line)
+{
+	return !strncmp(line, "1..", 3);
+}
+
+/* A nested KTAP: version, name, plan, then the lines of the step. */
+static void print_nested(const char *name)
+{
+	char *line, *save = NULL, *copy = strdup(output);
+	const char *plan = NULL;
+
+	for (line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		if (is_plan(line))
+			plan = line;
+	/* No plan: the step died. One that can never be met makes it a failure. */
+	fprintf(results, "    KTAP version 1\n    # Subtest: %s\n    %s\n", name, plan ? plan : "1..999");
+	save = NULL;
+	for (line = strtok_r(output, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		if (!is_plan(line) && strncmp(line, "KTAP version", 12) && strncmp(line, "TAP version", 11))
+			fprintf(results, "    %s\n", line);
+	free(copy);
+}
+
+static void run_step(int number, char *name)
+{
+	char *arg = strchr(name, ':');
+	char path[128];
+	int status = 0, good;
+
+	if (arg)
+		*arg++ = 0;
+	fprintf(stderr, "init: step %s\n", name);
+	snprintf(path, sizeof(path), "/bin/%s", name);
+	output[0] = 0;
+	if (!access(path, X_OK)) {
+		status = run_program(path, arg);
+		good = status == 0;
+		print_nested(name);
+		if (!good)
+			fprintf(results, "# %s: wait status %#x\n", name, status);
+	} else {
+		status = load_module(name);
+		good = status == 0;
+		/* A step is always a suite, so that its name is found in the report. */
+		fprintf(results, "    KTAP version 1\n    # Subtest: %s\n    1..1\n", name);
+		if (!good)
+			fprintf(results, "    # neither a program nor a module that loads: %s\n",
+				strerror(-status));
+		fprintf(results, "    %s 1 - load\n", good ? "ok" : "not ok");
+	}
+	fprintf(results, "%s %d - %s\n", good ? "ok" : "not ok", number, name);
+}
+
+static void shell(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		setsid();
+		execl("/bin/busybox", "setsid", "-c", "/bin/sh", "-l", NULL);
+		_exit(127);
+	}
+	while (wait(NULL) != pid)
+		;
+}
+
+int main(void)
+{
+	const char *steps = getenv("steps");
+	char *list = strdup(steps ? steps : ""), *name, *save = NULL;
+	int count = 0, number = 0;
+
+	mount_all();
+	setenv("PATH", "/bin", 1);
+	setenv("HOME", "/", 1);
+	setenv("PS1", "guest# ", 1);
+	/* Every message reaches the console, whatever the level was at boot. */
+	write_file("/proc/sys/kernel/printk", "8");
+	if (!strcmp(list, "shell")) {
+		shell();
+	} else {
+		open_results();
+		for (name = list; *name; name++)
+			count += *name == ',';
+		count += *list != 0;
+		fprintf(results, "KTAP version 1\n1..%d\n", count);
+		for (name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save))
+			run_step(++number, name);
+		/* Proof that nothing was cut off. */
+		fprintf(results, "# end of results\n");
+		fflush(results);
+		tcdrain(fileno(results));
+	}
+	sync();
+	reboot(RB_POWER_OFF);
+	return 1;
+}

@@ -1,0 +1,543 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Kernel-side rows of "make bench". Write "NAME ROUNDS" to /proc/bench and the
+ * writer runs that many rounds, each between two markers that the counting
+ * plugin sees; then read /proc/bench for the result. Without a write, a read
+ * lists the rows that this kernel can run.
+ *
+ * The module builds against kernels with and without the series. Functions that
+ * are not exported are looked up by name, so the kernel under test needs no
+ * change; a row whose functions are missing is left out.
+ */
+#define pr_fmt(fmt) "bench: " fmt
+
+#include <linux/completion.h>
+#include <linux/hardirq.h>
+#include <linux/interrupt.h>
+#include <linux/kprobes.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/proc_fs.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#ifdef CONFIG_TEMP_MM
+#include <linux/temp_mm.h>
+#endif
+
+#include <asm/tsc.h>
+
+#include "marker.h"
+
+/* Functions and variables of the kernel that modules may not link to. */
+static struct {
+	void *(*text_poke)(void *addr, const void *opcode, size_t len);
+	struct mutex *text_mutex;
+	int (*set_memory_ro)(unsigned long addr, int numpages);
+	int (*set_memory_rw)(unsigned long addr, int numpages);
+#ifdef CONFIG_TEMP_MM
+	typeof(&temp_mm_alloc) temp_mm_alloc;
+	typeof(&temp_mm_free) temp_mm_free;
+	typeof(&temp_mm_map) temp_mm_map;
+	typeof(&temp_mm_unmap) temp_mm_unmap;
+	typeof(&temp_mm_use) temp_mm_use;
+	typeof(&temp_mm_unuse) temp_mm_unuse;
+	typeof(&temp_mm_write) temp_mm_write;
+	typeof(&use_temporary_mm) use_temporary_mm;
+	typeof(&unuse_temporary_mm) unuse_temporary_mm;
+#endif
+} k;
+
+static const struct symbol {
+	const char *name;
+	void *slot;
+} symbols[] = {
+#define SYMBOL(name) { #name, &k.name }
+	SYMBOL(text_poke),
+	SYMBOL(text_mutex),
+	SYMBOL(set_memory_ro),
+	SYMBOL(set_memory_rw),
+#ifdef CONFIG_TEMP_MM
+	SYMBOL(temp_mm_alloc),
+	SYMBOL(temp_mm_free),
+	SYMBOL(temp_mm_map),
+	SYMBOL(temp_mm_unmap),
+	SYMBOL(temp_mm_use),
+	SYMBOL(temp_mm_unuse),
+	SYMBOL(temp_mm_write),
+	SYMBOL(use_temporary_mm),
+	SYMBOL(unuse_temporary_mm),
+#endif
+};
+
+/* What the rounds write to: a page that is read-only while no row says otherwise. */
+static struct page *page;
+static u64 *object;
+static const u64 value = 0x0123456789abcdef;
+
+/*
+ * Time stamps just outside the markers: an emulator that has no plugins but whose
+ * TSC counts instructions (Bochs) gets its figures from them.
+ */
+static u64 tsc_begin, tsc_end;
+
+#define ROUND_BEGIN(nr) do {		\
+	tsc_begin = rdtsc();		\
+	BENCH_BEGIN(nr);		\
+} while (0)
+
+#define ROUND_END(nr) do {		\
+	BENCH_END(nr);			\
+	tsc_end = rdtsc();		\
+} while (0)
+
+struct row {
+	const char *name;
+	/* One round, with its markers. */
+	void (*round)(void);
+	int (*setup)(void);
+	void (*teardown)(void);
+	/* Run each round in a kernel thread that came from the writer: lazy TLB. */
+	bool kthread;
+	/* A function that must exist, by its slot. */
+	void *needs;
+};
+
+/* ---- the counting itself ---- */
+
+/* What the time stamps count of a round that does nothing. */
+static void empty(void)
+{
+	ROUND_BEGIN(NR_EMPTY);
+	ROUND_END(NR_EMPTY);
+}
+
+/* Two CR3 writes, one INVLPG, one REP of 64 steps; six instructions in all. */
+static void selftest_kernel(void)
+{
+	static u8 buf[64];
+	unsigned long count = sizeof(buf);
+	unsigned long flags;
+	void *to = buf;
+
+	local_irq_save(flags);
+	tsc_begin = rdtsc();
+	asm volatile(MARKER_ASM(nr, 0)
+		     "mov %%cr3, %%rax\n\t"
+		     "mov %%rax, %%cr3\n\t"
+		     "mov %%cr3, %%r8\n\t"
+		     "mov %%r8, %%cr3\n\t"
+		     "invlpg (%[addr])\n\t"
+		     "rep stosb\n\t"
+		     MARKER_ASM(nr, 1)
+		     : "+c" (count), "+D" (to)
+		     : [nr] "i" (MARKER_BENCH(NR_SELFTEST_KERNEL)), [addr] "r" (buf)
+		     : "rax", "r8", "memory");
+	tsc_end = rdtsc();
+	local_irq_restore(flags);
+}
+
+/* ---- text_poke() ---- */
+
+/* Module text that nothing ever executes. */
+static noinline void module_text(void)
+{
+	asm volatile("nop");
+}
+
+/* Rewrites a byte with what it holds, so that the kernel stays what it is. */
+static __always_inline void text_poke_round(const enum bench_nr nr, u8 *addr)
+{
+	u8 byte = *addr;
+
+	mutex_lock(k.text_mutex);
+	ROUND_BEGIN(nr);
+	k.text_poke(addr, &byte, 1);
+	ROUND_END(nr);
+	mutex_unlock(k.text_mutex);
+}
+
+/* Any byte of core kernel text will do; the page holds code that these rounds run. */
+static u8 *core_text(void)
+{
+	return (u8 *)k.text_poke;
+}
+
+static void text_poke_1(void)
+{
+	text_poke_round(NR_TEXT_POKE_1, core_text());
+}
+
+static void text_poke_1_module(void)
+{
+	text_poke_round(NR_TEXT_POKE_1_MODULE, (u8 *)module_text);
+}
+
+static void text_poke_1_kthread(void)
+{
+	text_poke_round(NR_TEXT_POKE_1_KTHREAD, core_text());
+}
+
+/* ---- other ways to write to read-only memory ---- */
+
+static int object_ro(void)
+{
+	return k.set_memory_ro((unsigned long)object, 1);
+}
+
+static void object_rw(void)
+{
+	k.set_memory_rw((unsigned long)object, 1);
+}
+
+static void set_memory_rw_ro(void)
+{
+	ROUND_BEGIN(NR_SET_MEMORY_RW_RO);
+	k.set_memory_rw((unsigned long)object, 1);
+	WRITE_ONCE(*object, value);
+	k.set_memory_ro((unsigned long)object, 1);
+	ROUND_END(NR_SET_MEMORY_RW_RO);
+}
+
+static void vmap_store(void)
+{
+	u64 *alias;
+
+	ROUND_BEGIN(NR_VMAP_STORE);
+	alias = vmap(&page, 1, VM_MAP, PAGE_KERNEL);
+	if (alias) {
+		WRITE_ONCE(*alias, value);
+		vunmap(alias);
+	}
+	ROUND_END(NR_VMAP_STORE);
+}
+
+/* ---- temp_mm ---- */
+
+#ifdef CONFIG_TEMP_MM
+#define MAX_HELD 256u
+
+static struct temp_mm *temp;
+
+static int temp_setup(void)
+{
+	temp = k.temp_mm_alloc(1, "bench");
+	if (IS_ERR_OR_NULL(temp))
+		return -ENOMEM;
+	return object_ro();
+}
+
+static void temp_teardown(void)
+{
+	object_rw();
+	k.temp_mm_free(temp);
+}
+
+static __always_inline void switch_round(const enum bench_nr nr)
+{
+	struct mm_struct *prev;
+
+	preempt_disable();
+	ROUND_BEGIN(nr);
+	prev = k.use_temporary_mm(temp->mm);
+	k.unuse_temporary_mm(temp->mm, prev);
+	ROUND_END(nr);
+	preempt_enable();
+}
+
+static struct temp_mm *held[MAX_HELD];
+
+static void release(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(held); i++) {
+		if (held[i])
+			k.temp_mm_free(held[i]);
+		held[i] = NULL;
+	}
+}
+
+/* Have @n instances, until the next call, for the writer to look at their memory. */
+static int hold(unsigned int n)
+{
+	size_t i;
+
+	release();
+	for (i = 0; i < min(n, MAX_HELD); i++) {
+		held[i] = k.temp_mm_alloc(1, "bench");
+		if (!held[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void temp_mm_switch(void)
+{
+	switch_round(NR_TEMP_MM_SWITCH);
+}
+
+static void temp_mm_switch_kthread(void)
+{
+	switch_round(NR_TEMP_MM_SWITCH_KTHREAD);
+}
+
+static __always_inline void write_round(const enum bench_nr nr)
+{
+	int err;
+
+	preempt_disable();
+	ROUND_BEGIN(nr);
+	err = k.temp_mm_write(temp, object, &value, sizeof(value));
+	ROUND_END(nr);
+	preempt_enable();
+	WARN_ON_ONCE(err || *object != value);
+}
+
+static void temp_mm_write_8(void)
+{
+	write_round(NR_TEMP_MM_WRITE_8);
+}
+
+static void temp_mm_write_8_kthread(void)
+{
+	write_round(NR_TEMP_MM_WRITE_8_KTHREAD);
+}
+
+/* The same write by hand: map, use, store, unuse, unmap. */
+static void temp_mm_window(void)
+{
+	u64 *alias;
+
+	preempt_disable();
+	ROUND_BEGIN(NR_TEMP_MM_WINDOW);
+	alias = k.temp_mm_map(temp, &page, 1, TEMP_MM_PROT_RW);
+	if (!IS_ERR_OR_NULL(alias) && !k.temp_mm_use(temp)) {
+		WRITE_ONCE(*alias, value);
+		k.temp_mm_unuse(temp);
+	}
+	k.temp_mm_unmap(temp);
+	ROUND_END(NR_TEMP_MM_WINDOW);
+	preempt_enable();
+}
+#endif
+
+static const struct row rows[] = {
+	{ "empty", empty },
+	{ "selftest_kernel", selftest_kernel },
+	{ "text_poke_1", text_poke_1, .needs = &k.text_poke },
+	{ "text_poke_1_module", text_poke_1_module, .needs = &k.text_poke },
+	{ "text_poke_1_kthread", text_poke_1_kthread, .needs = &k.text_poke,
+	  .kthread = true },
+	{ "set_memory_rw_ro", set_memory_rw_ro, object_ro, object_rw,
+	  .needs = &k.set_memory_rw },
+	{ "vmap_store", vmap_store, object_ro, object_rw,
+	  .needs = &k.set_memory_rw },
+#ifdef CONFIG_TEMP_MM
+	{ "temp_mm_switch", temp_mm_switch, temp_setup, temp_teardown,
+	  .needs = &k.use_temporary_mm },
+	{ "temp_mm_switch_kthread", temp_mm_switch_kthread, temp_setup,
+	  temp_teardown, .needs = &k.use_temporary_mm, .kthread = true },
+	{ "temp_mm_write_8", temp_mm_write_8, temp_setup, temp_teardown,
+	  .needs = &k.temp_mm_write },
+	{ "temp_mm_write_8_kthread", temp_mm_write_8_kthread, temp_setup,
+	  temp_teardown, .needs = &k.temp_mm_write, .kthread = true },
+	{ "temp_mm_window", temp_mm_window, temp_setup, temp_teardown,
+	  .needs = &k.temp_mm_map },
+#endif
+};
+
+/* ---- running a row ---- */
+
+static const struct row *current_row;
+static struct kthread_worker *worker;
+
+static void round_work(struct kthread_work *work)
+{
+	current_row->round();
+}
+
+static DEFINE_KTHREAD_WORK(work, round_work);
+
+/* Interrupts that one CPU sent to another, all CPUs together. */
+static unsigned int ipis(void)
+{
+	unsigned int sum = 0;
+#ifdef CONFIG_SMP
+	int cpu;
+
+	for_each_online_cpu(cpu) {
+		sum += per_cpu(irq_stat, cpu).irq_resched_count;
+		sum += per_cpu(irq_stat, cpu).irq_call_count;
+	}
+#endif
+	return sum;
+}
+
+#define MAX_ROUNDS	10000
+
+static u32 round_tsc[MAX_ROUNDS], round_ipis[MAX_ROUNDS];
+
+static char answer[128];
+static DEFINE_MUTEX(bench_mutex);
+
+static int by_value(const void *a, const void *b)
+{
+	const u32 *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Run @rounds rounds; the answer is what only the guest knows about them. */
+static int run_row(const struct row *row, unsigned int rounds)
+{
+	unsigned int before, i;
+	int err = row->setup ? row->setup() : 0;
+
+	if (err)
+		return err;
+	current_row = row;
+	for (i = 0; i < rounds; i++) {
+		before = ipis();
+		if (row->kthread) {
+			kthread_queue_work(worker, &work);
+			kthread_flush_work(&work);
+		} else {
+			row->round();
+		}
+		round_tsc[i] = tsc_end - tsc_begin;
+		round_ipis[i] = ipis() - before;
+		cond_resched();
+	}
+	if (row->teardown)
+		row->teardown();
+	sort(round_tsc, rounds, sizeof(u32), by_value, NULL);
+	sort(round_ipis, rounds, sizeof(u32), by_value, NULL);
+	snprintf(answer, sizeof(answer), "%s rounds %u ipis %u tsc_min %u tsc_median %u\n",
+		 row->name, rounds, round_ipis[rounds / 2], round_tsc[0],
+		 round_tsc[rounds / 2]);
+	return 0;
+}
+
+static bool available(const struct row *row)
+{
+	return !row->needs || *(void **)row->needs;
+}
+
+static int bench_show(struct seq_file *m, void *v)
+{
+	size_t i;
+
+	guard(mutex)(&bench_mutex);
+	if (answer[0]) {
+		seq_puts(m, answer);
+		return 0;
+	}
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (available(&rows[i]))
+			seq_printf(m, "%s\n", rows[i].name);
+	}
+	return 0;
+}
+
+static int bench_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, bench_show, NULL);
+}
+
+static ssize_t bench_write(struct file *file, const char __user *ubuf,
+			   size_t len, loff_t *pos)
+{
+	char buf[64], name[48];
+	unsigned int rounds;
+	size_t i;
+	int err;
+
+	if (len >= sizeof(buf) || copy_from_user(buf, ubuf, len))
+		return -EINVAL;
+	buf[len] = 0;
+	if (sscanf(buf, "%47s %u", name, &rounds) != 2)
+		return -EINVAL;
+	if (!rounds || rounds > MAX_ROUNDS)
+		return -EINVAL;
+	guard(mutex)(&bench_mutex);
+#ifdef CONFIG_TEMP_MM
+	if (!strcmp(name, "hold"))
+		return hold(rounds) ?: len;
+#endif
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (strcmp(rows[i].name, name) || !available(&rows[i]))
+			continue;
+		err = run_row(&rows[i], rounds);
+		return err ?: len;
+	}
+	return -ENOENT;
+}
+
+static const struct proc_ops bench_ops = {
+	.proc_open = bench_open,
+	.proc_read = seq_read,
+	.proc_release = single_release,
+	.proc_write = bench_write,
+};
+
+/* kallsyms_lookup_name() is not exported, but a kprobe on it tells where it is. */
+static int find_symbols(void)
+{
+	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
+	unsigned long (*lookup)(const char *name);
+	size_t i;
+	int err = register_kprobe(&probe);
+
+	if (err)
+		return err;
+	lookup = (void *)probe.addr;
+	unregister_kprobe(&probe);
+	for (i = 0; i < ARRAY_SIZE(symbols); i++)
+		*(unsigned long *)symbols[i].slot = lookup(symbols[i].name);
+	return 0;
+}
+
+static int __init bench_init(void)
+{
+	int err = find_symbols();
+
+	if (err)
+		return err;
+	/* The rounds of a kthread row run where the module was loaded. */
+	worker = kthread_create_worker_on_cpu(raw_smp_processor_id(), 0, "bench");
+	if (IS_ERR(worker))
+		return PTR_ERR(worker);
+	page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	if (!page)
+		goto no_page;
+	object = page_address(page);
+	if (!proc_create("bench", 0600, NULL, &bench_ops))
+		goto no_proc;
+	return 0;
+no_proc:
+	__free_page(page);
+no_page:
+	kthread_destroy_worker(worker);
+	return -ENOMEM;
+}
+module_init(bench_init);
+
+static void __exit bench_exit(void)
+{
+	remove_proc_entry("bench", NULL);
+#ifdef CONFIG_TEMP_MM
+	release();
+#endif
+	__free_page(page);
+	kthread_destroy_worker(worker);
+}
+module_exit(bench_exit);
+
+MODULE_DESCRIPTION("Rounds of temp_mm and its peers between markers");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Ways to make the kernel write its own text, from user space and in the context
+ * of the caller: a static key, a kprobe in the middle of a function, the function
+ * tracer, and a JIT-compiled BPF program. Each way checks its own effect.
+ */
+#ifndef HARNESS_POKING_H
+#define HARNESS_POKING_H
+
+#include <linux/bpf.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "ktap.h"
+
+#define TRACING "/sys/kernel/tracing/"
+
+/* Each returns 0, or a negative errno and says in *why what went wrong. */
+typedef int (*poke_way)(const char **why);
+
+static inline int poke_static_key(const char **why)
+{
+	static int on;
+	char text[16];
+
+	on = !on;
+	*why = "writing kernel.sched_schedstats";
+	if (write_file("/proc/sys/kernel/sched_schedstats", on ? "1" : "0"))
+		return -EIO;
+	*why = "kernel.sched_schedstats has not changed";
+	read_file("/proc/sys/kernel/sched_schedstats", text, sizeof(text));
+	return text[0] == '0' + on ? 0 : -EINVAL;
+}
+
+/* How often the probe has been hit; -1: there is no such probe. */
+static inline long kprobe_hits(const char *name)
+{
+	char text[4096], *at;
+
+	read_file(TRACING "kprobe_profile", text, sizeof(text));
+	at = strstr(text, name);
+	return at ? atol(at + strlen(name)) : -1;
+}
+
+static inline int poke_kprobe(const char **why)
+{
+	static int defined;
+	long before;
+	int i;
+
+	/*
+	 * Five bytes behind the symbol is the first instruction after the call
+	 * to the tracer: such a probe is an int3 or a jump, not an ftrace hook.
+	 */
+	*why = "defining a kprobe";
+	if (!defined && write_file(TRACING "kprobe_events", "p:poking/harness __x64_sys_getppid+5"))
+		return -EIO;
+	defined = 1;
+	before = kprobe_hits("harness");
+	*why = "enabling a kprobe";
+	if (write_file(TRACING "events/poking/harness/enable", "1"))
+		return -EIO;
+	for (i = 0; i < 3; i++)
+		syscall(SYS_getppid);
+	*why = "the kprobe has no hits";
+	if (kprobe_hits("harness") < before + 3)
+		return -EINVAL;
+	*why = "disabling a kprobe";
+	if (write_file(TRACING "events/poking/harness/enable", "0"))
+		return -EIO;
+	before = kprobe_hits("harness");
+	syscall(SYS_getppid);
+	*why = "the kprobe is hit although it is disabled";
+	return kprobe_hits("harness") == before ? 0 : -EINVAL;
+}
+
+static inline int poke_ftrace(const char **why)
+{
+	static int filtered;
+	static char text[65536];
+
+	*why = "setting the function filter";
+	if (!filtered && write_file(TRACING "set_ftrace_filter", "__x64_sys_getppid"))
+		return -EIO;
+	filtered = 1;
+	*why = "starting the function tracer";
+	write_file(TRACING "trace", "");
+	if (write_file(TRACING "current_tracer", "function"))
+		return -EIO;
+	syscall(SYS_getppid);
+	*why = "the function tracer has seen nothing";
+	read_file(TRACING "trace", text, sizeof(text));
+	if (!strstr(text, "getppid"))
+		return -EINVAL;
+	*why = "stopping the function tracer";
+	return write_file(TRACING "current_tracer", "nop") ? -EIO : 0;
+}
+
+static inline int poke_bpf(const char **why)
+{
+	static const struct bpf_insn program[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	struct bpf_prog_info info = { 0 };
+	union bpf_attr attr;
+	int fd, ret;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.prog_type = BPF_PROG_TYPE_TRACEPOINT;
+	attr.insn_cnt = sizeof(program) / sizeof(program[0]);
+	attr.insns = (unsigned long)program;
+	attr.license = (unsigned long)"GPL";
+	*why = "loading a BPF program";
+	fd = syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+	if (fd < 0)
+		return -errno;
+	memset(&attr, 0, sizeof(attr));
+	attr.info.bpf_fd = fd;
+	attr.info.info_len = sizeof(info);
+	attr.info.info = (unsigned long)&info;
+	*why = "asking about a BPF program";
+	ret = syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr)) ? -errno : 0;
+	if (!ret && !info.jited_prog_len) {
+		*why = "the BPF program was not compiled";
+		ret = -EINVAL;
+	}
+	close(fd);
+	return ret;
+}
+
+static const struct { const char *name; poke_way way; } poke_ways[] = {
+	{ "static_key", poke_static_key },
+	{ "kprobe", poke_kprobe },
+	{ "ftrace", poke_ftrace },
+	{ "bpf_jit", poke_bpf },
+};
+
+#define POKE_WAYS ((int)(sizeof(poke_ways) / sizeof(poke_ways[0])))
+
+static inline double seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+/*
+ * For a companion process: poke until killed. The tracer is left out because it
+ * waits for an RCU grace period of tasks, which takes longer than all the rest.
+ */
+static inline void poke_forever(void)
+{
+	const char *why;
+	int ret;
+
+	for (;;) {
+		ret = poke_static_key(&why);
+		if (!ret)
+			ret = poke_kprobe(&why);
+		if (!ret)
+			ret = poke_bpf(&why);
+		if (ret) {
+			fprintf(stderr, "poking: %s: %s\n", why, strerror(-ret));
+			_exit(1);
+		}
+	}
+}
+
+#endif

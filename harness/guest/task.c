@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A process with much state that a switch of the mm could lose makes the kernel
+ * write its text in the context of that process: an LDT, rdpmc, a watchpoint, LAM.
+ */
+#define _GNU_SOURCE
+#include <asm/ldt.h>
+#include <linux/hw_breakpoint.h>
+#include <linux/perf_event.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "poking.h"
+
+#define ROUNDS 20
+#define ARCH_ENABLE_TAGGED_ADDR 0x4002
+/* Entry 0 of the LDT, privilege 3. */
+#define LDT_SELECTOR 0x07
+
+static volatile uint64_t watched;
+
+/* Without the tracer: it takes seconds, and the poke program covers it. */
+static int poke_all(const char **why)
+{
+	int i, round, ret = 0;
+
+	for (round = 0; round < ROUNDS && !ret; round++)
+		for (i = 0; i < POKE_WAYS && !ret; i++)
+			if (poke_ways[i].way != poke_ftrace)
+				ret = poke_ways[i].way(why);
+	return ret;
+}
+
+static uint32_t read_gs(void)
+{
+	uint32_t value;
+
+	asm volatile("movl %%gs:0, %0" : "=r"(value) : : "memory");
+	return value;
+}
+
+static void load_gs(uint16_t selector)
+{
+	asm volatile("movw %0, %%gs" : : "r"(selector) : "memory");
+}
+
+/* A segment of the LDT: still loaded after the pokes, and can be loaded anew. */
+static void test_ldt(void)
+{
+	uint32_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	struct user_desc entry = {
+		.entry_number = 0, .limit = 4095, .seg_32bit = 1, .useable = 1,
+	};
+	const char *why = "";
+	uint32_t kept, fresh;
+	int ret;
+
+	if (page == MAP_FAILED) {
+		ktap_ok(0, "ldt", "no memory below 4 GiB");
+		return;
+	}
+	*page = 0x5ca1ab1e;
+	entry.base_addr = (uint32_t)(uintptr_t)page;
+	if (syscall(SYS_modify_ldt, 1, &entry, sizeof(entry))) {
+		ktap_ok(0, "ldt", "modify_ldt: %s", strerror(errno));
+		return;
+	}
+	load_gs(LDT_SELECTOR);
+	ret = poke_all(&why);
+	kept = read_gs();
+	load_gs(0);
+	load_gs(LDT_SELECTOR);
+	fresh = read_gs();
+	load_gs(0);
+	ktap_ok(!ret && kept == *page && fresh == *page, "ldt", "poke: %s (%d), kept %#x, fresh %#x",
+		why, ret, kept, fresh);
+}
+
+static int open_event(struct perf_event_attr *attr)
+{
+	attr->size = sizeof(*attr);
+	attr->exclude_kernel = 1;
+	return syscall(SYS_perf_event_open, attr, 0, -1, -1, 0);
+}
+
+static void test_watchpoint(void)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_BREAKPOINT, .bp_type = HW_BREAKPOINT_W,
+		.bp_addr = (uintptr_t)&watched, .bp_len = HW_BREAKPOINT_LEN_8,
+	};
+	const char *why = "";
+	uint64_t before = 0, after = 0;
+	int fd = open_event(&attr), ret;
+
+	if (fd < 0) {
+		ktap_ok(0, "watchpoint", "perf_event_open: %s", strerror(errno));
+		return;
+	}
+	watched = 1;
+	if (read(fd, &before, sizeof(before)) != sizeof(before))
+		before = ~0ull;
+	ret = poke_all(&why);
+	watched = 2;
+	if (read(fd, &after, sizeof(after)) != sizeof(after))
+		after = ~0ull;
+	close(fd);
+	ktap_ok(!ret && before == 1 && after == 2, "watchpoint", "poke: %s (%d), hits %llu, then %llu",
+		why, ret, (unsigned long long)before, (unsigned long long)after);
+}
+
+/* With an event mapped, user space may read the counter until it unmaps it. */
+static void test_rdpmc(void)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_HARDWARE, .config = PERF_COUNT_HW_INSTRUCTIONS,
+	};
+	struct perf_event_mmap_page *page;
+	const char *why = "";
+	int fd = open_event(&attr), ret;
+	uint32_t low, high;
+
+	if (fd < 0) {
+		ktap_skip("rdpmc", "the processor has no performance counter that Linux knows");
+		return;
+	}
+	page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED || !page->cap_user_rdpmc || !page->index) {
+		ktap_skip("rdpmc", "the kernel does not offer rdpmc to user space here");
+		return;
+	}
+	ret = poke_all(&why);
+	/* Without CR4.PCE this is a general protection fault and ends the program. */
+	asm volatile("rdpmc" : "=a"(low), "=d"(high) : "c"(page->index - 1));
+	close(fd);
+	ktap_ok(!ret, "rdpmc", "poke: %s (%d)", why, ret);
+}
+
+/* Last, because it cannot be turned off again. */
+static void test_lam(void)
+{
+	const char *why = "";
+	uint64_t *tagged;
+	int ret;
+
+	if (syscall(SYS_arch_prctl, ARCH_ENABLE_TAGGED_ADDR, 6)) {
+		ktap_skip("lam", "processor or kernel without linear address masking");
+		return;
+	}
+	ret = poke_all(&why);
+	tagged = (uint64_t *)((uintptr_t)&watched | 0x2aull << 57);
+	ktap_ok(!ret && *tagged == watched, "lam", "poke: %s (%d)", why, ret);
+}
+
+int main(void)
+{
+	const char *why = "";
+	int ret;
+
+	ret = poke_all(&why);
+	ktap_ok(!ret, "plain", "%s: %s", why, strerror(-ret));
+	test_ldt();
+	test_watchpoint();
+	test_rdpmc();
+	test_lam();
+	return ktap_end();
+}

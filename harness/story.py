@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0
+"""make run: the patched kernel boots and shows what it protects. make shell: a prompt in it."""
+
+import os
+import re
+import subprocess
+import time
+
+from . import boot, build, guest, series
+from .common import BUILD, PACKAGES, PROGRESS, ROOT, HarnessError, need, say, tail
+
+CONFIG = "release"
+PREFIX = re.compile(r"^(?:\[ *\d+\.\d+\] )?demo: ?(.*)$")
+INTRODUCTION = """\
+linux-kas: a patch series for Linux 6.12 (x86-64) under which the kernel changes read-only memory only
+through a temporary mapping that one CPU has, for the length of one write. This command fetches and
+compiles the patched kernel when that has not been done yet, boots it in QEMU, and lets a module in it
+write to protected memory, by the right way and by the wrong ones. What follows is its own account.
+"""
+
+
+def prepare():
+    """Everything from nothing to a kernel and an initramfs."""
+    need(PACKAGES)
+    tree = series.patched_tree(BUILD / "src")
+    objdir = build.build(CONFIG, tree, ("bzImage", "modules"))
+    return objdir, guest.initramfs(CONFIG, tree, objdir)
+
+
+def demo_lines(text):
+    """What the demo said, without the prefix."""
+    return [match[1] for match in (PREFIX.match(line.rstrip("\r")) for line in text.splitlines()) if match]
+
+
+def verdict(lines):
+    """"" when the demo came to its end without a failure, else the reason."""
+    bad = [line for line in lines if line.startswith("FAIL")]
+    if bad:
+        return bad[0]
+    return "" if any(line.startswith("done") for line in lines) else "the demo did not come to its end"
+
+
+def cmd_run(_args):
+    begin = time.monotonic()
+    say(INTRODUCTION)
+    objdir, initrd = prepare()
+    scenario = boot.load("demo")
+    run = boot.Boot(scenario, objdir, initrd, "-run")
+    say(f"booting Linux in QEMU with {scenario.smp} CPUs (no hardware virtualisation needed)")
+    say()
+    shown = 0
+    try:
+        over = False
+        while not over:
+            over = run.poll()
+            # A line that is still being written is shown by the next round.
+            text = run.log.read_text(errors="replace")
+            lines = demo_lines(text if over else text[:text.rfind("\n") + 1])
+            for line in lines[shown:]:
+                if not line.startswith("done"):
+                    say(f"  {line}" if line else "")
+            shown = len(lines)
+            time.sleep(0.05)
+    finally:
+        run.stop()
+    text = run.log.read_text(errors="replace")
+    problem = verdict(demo_lines(text))
+    if not problem:
+        failures = [item for item in boot.judge(run) if item["status"] == "fail"]
+        problem = failures[0]["why"] if failures else ""
+    log = run.log.relative_to(ROOT)
+    say()
+    if problem:
+        raise HarnessError(f"make run failed: {problem}\n  log: {log}\n{tail(run.log)}")
+    say(f"All of this happened in a real Linux {kernel_version(text)}; {time.monotonic() - begin:.0f} s in all.")
+    say(f"Its whole console: {log}")
+    say("Next: make shell (a prompt in this kernel), make test (the proofs), README.md (what is protected, what is not).")
+    return 0
+
+
+def kernel_version(text):
+    match = re.search(r"Linux version (\S+)", text)
+    return match[1] if match else "kernel"
+
+
+def cmd_shell(_args):
+    objdir, initrd = prepare()
+    cmdline = "console=ttyS0,115200 panic=-1 quiet ftrace=nop steps=shell"
+    command = boot.qemu_command(objdir / "arch/x86/boot/bzImage", initrd, cmdline, smp=2, interactive=True)
+    say("booting; `exit` powers off, Ctrl-A x ends QEMU")
+    PROGRESS.clear()
+    return subprocess.call(command, env={**os.environ})

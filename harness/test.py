@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0
+"""make test: every proof there is, in one report.
+
+The kernels are built one after the other, because each build keeps all processors busy; then the
+boots run two at a time while nothing builds.
+"""
+
+import os
+import time
+
+from . import boot, build, check, guest, identity, mutants, report, series
+from .base import ensure_base
+from .common import BUILD, CHECK_PACKAGES, LOGS, OUT, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, say
+
+# Bochs needs the processor to itself less than QEMU does, but takes longest: it starts first.
+SLOW_FIRST = {"bochs": 0, "ovmf": 1, "tcg": 2}
+
+
+class Stages:
+    """Runs the stages, keeps what they report and how long they took."""
+
+    def __init__(self):
+        self.entries = []
+        self.times = []
+
+    def run(self, name, function, *args):
+        """One stage. A stage that breaks is a failure of its own; the others still run."""
+        say(f"== {name}")
+        begin = time.monotonic()
+        try:
+            found = function(*args) or []
+        except HarnessError as err:
+            found = [report.entry("harness", "none", "series", name.replace(" ", "-"), "fail", str(err))]
+        self.times.append((name, time.monotonic() - begin))
+        self.entries += found
+        report.show_failures(found)
+        return not any(item["status"] == "fail" and item["scenario"] == "harness" for item in found)
+
+    def finish(self):
+        """The budget, the report and the closing line; the exit status."""
+        report.write(self.entries)
+        say()
+        say("time of the stages:")
+        for name, seconds in self.times:
+            say(f"  {name:<24} {int(seconds // 60):3d} min {int(seconds % 60):02d} s")
+        total = sum(seconds for _, seconds in self.times)
+        say(f"  {'total':<24} {int(total // 60):3d} min {int(total % 60):02d} s")
+        skips = [item for item in self.entries if item["status"] == "skip"]
+        for item in skips:
+            say(f"skipped: {item['scenario']} {item['suite']}.{item['case']}: {item['why']}")
+        say(f"report: {(OUT / 'report.json').relative_to(ROOT)}, logs: {LOGS.relative_to(ROOT)}/")
+        say(report.closing_line(self.entries))
+        return 1 if report.count(self.entries)["fail"] or not self.entries else 0
+
+
+def build_config(config):
+    """Build one configuration of the patched tree, with modules."""
+    build.build(config, BUILD / "src", ("bzImage", "modules"))
+    return [report.entry(config, "none", "series", f"build:{config}", "pass")]
+
+
+def boot_all(scenarios):
+    """Boot every scenario whose kernel is there; one without a kernel fails."""
+    jobs, entries = [], []
+    for scenario in sorted(scenarios, key=lambda s: (SLOW_FIRST.get(s.emulator, 9), s.name)):
+        try:
+            jobs.append((scenario, *boot.prepare(scenario)))
+        except HarnessError as err:
+            entries.append(report.entry(scenario.name, scenario.emulator, "selftests", "boot", "fail",
+                                        "no kernel: " + str(err).splitlines()[0]))
+
+    def finished(run, found):
+        numbers = report.count(found)
+        say(f"  {run.scenario.name:<20} {run.seconds:4.0f} s  {report.closing_line(found)}"
+            f"{'   FAILED' if numbers['fail'] else ''}")
+
+    return entries + boot.run_boots(jobs, finished=finished)
+
+
+def one_scenario(name):
+    """make test ONLY=name"""
+    scenario = boot.load(name)
+    stages = Stages()
+    stages.run("tree", lambda: series.patched_tree(BUILD / "src") and [])
+    stages.run(f"build {scenario.build}", build_config, scenario.build)
+    stages.run(f"boot {name}", boot_all, [scenario])
+    return stages.finish()
+
+
+def cmd_test(args):
+    only = (args[0] if args else "") or os.environ.get("ONLY", "")
+    need({**PACKAGES, **TEST_PACKAGES, **CHECK_PACKAGES})
+    if only:
+        return one_scenario(only)
+    scenarios = [boot.load(name) for name in boot.names()]
+    stages = Stages()
+    # An error here leaves nothing to test: let it end the run.
+    stages.run("base", lambda: ensure_base() and [])
+    stages.run("check", check.check_entries)
+    stages.run("tree", lambda: series.patched_tree(BUILD / "src") and [])
+    for config in dict.fromkeys([*(scenario.build for scenario in scenarios), "release"]):
+        stages.run(f"build {config}", build_config, config)
+    stages.run("boots", boot_all, scenarios)
+    stages.run("warnings", identity.warning_entries)
+    stages.run("identity", identity.identity_entries)
+    stages.run("prefixes", identity.prefix_entries)
+    stages.run("quick mutants", mutants.mutant_entries, True)
+    return stages.finish()

@@ -1,0 +1,589 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests of temporary mms on x86: what the switch does to the state of the
+ * CPU, and what it gives back.
+ *
+ * The suite "splat_temp_mm" makes the kernel complain on purpose, so it has to be
+ * asked for by name.
+ */
+#include <linux/delay.h>
+#include <linux/hw_breakpoint.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/perf_event.h>
+#include <linux/sched/mm.h>
+#include <linux/uaccess.h>
+#include <linux/workqueue.h>
+
+#include <asm/apic.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/mmu_context.h>
+#include <asm/nmi.h>
+#include <asm/tlbflush.h>
+
+#include "test_temp_mm.h"
+
+/* A fresh user mm with one page at *@addr, or where there is room if it is 0. */
+static struct mm_struct *user_mm(struct kunit *test, unsigned long *addr, const char *text)
+{
+	unsigned long flags = MAP_ANONYMOUS | MAP_PRIVATE | (*addr ? MAP_FIXED : 0);
+	struct mm_struct *mm = mm_alloc();
+	unsigned long left = 1;
+
+	KUNIT_ASSERT_NOT_NULL(test, mm);
+	mm->task_size = TASK_SIZE;
+	arch_pick_mmap_layout(mm, &current->signal->rlim[RLIMIT_STACK]);
+
+	kthread_use_mm(mm);
+	*addr = vm_mmap(NULL, *addr, PAGE_SIZE, PROT_READ | PROT_WRITE, flags, 0);
+	if (!IS_ERR_VALUE(*addr))
+		left = copy_to_user((void __user *)*addr, text, strlen(text) + 1);
+	kthread_unuse_mm(mm);
+	KUNIT_ASSERT_EQ(test, left, 0);
+
+	return mm;
+}
+
+static void temp_mm_test_lazy_tlb(struct kunit *test)
+{
+	struct temp_mm_test *x = test->priv;
+	struct mm_struct *before, *after;
+	bool was_lazy, is_lazy, in_mask;
+	unsigned long addr = 0;
+	struct mm_struct *mm = user_mm(test, &addr, "user");
+	int err, cpu;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
+
+	kthread_use_mm(mm);
+	cpu = get_cpu();
+	kthread_unuse_mm(mm);
+	was_lazy = this_cpu_read(cpu_tlbstate_shared.is_lazy);
+	before = this_cpu_read(cpu_tlbstate.loaded_mm);
+	err = temp_mm_use(x->t);
+	temp_mm_unuse(x->t);
+	is_lazy = this_cpu_read(cpu_tlbstate_shared.is_lazy);
+	after = this_cpu_read(cpu_tlbstate.loaded_mm);
+	in_mask = cpumask_test_cpu(cpu, mm_cpumask(mm));
+	put_cpu();
+
+	temp_mm_unmap(x->t);
+	mmput(mm);
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_TRUE(test, was_lazy);
+	KUNIT_EXPECT_PTR_EQ(test, before, mm);
+	KUNIT_EXPECT_FALSE(test, is_lazy);
+	KUNIT_EXPECT_PTR_EQ(test, after, &init_mm);
+	KUNIT_EXPECT_FALSE(test, in_mask);
+}
+
+struct unmapper {
+	struct work_struct work;
+	struct mm_struct *mm;
+	unsigned long addr;
+	int done;
+};
+
+static void unmapper_fn(struct work_struct *work)
+{
+	struct unmapper *u = container_of(work, struct unmapper, work);
+
+	kthread_use_mm(u->mm);
+	vm_munmap(u->addr, PAGE_SIZE);
+	kthread_unuse_mm(u->mm);
+	/* Pairs with temp_mm_test_wait(). */
+	smp_store_release(&u->done, 1);
+}
+
+/*
+ * The user mm changes on another CPU while this one is away in a window, so no
+ * IPI comes here.  Back in the user mm, no stale translation may be left.
+ */
+static void temp_mm_test_flush_while_away(struct kunit *test)
+{
+	struct temp_mm_test *x = test->priv;
+	struct unmapper u = {};
+	bool before, after, done;
+	int err, cpu;
+	char c;
+
+	temp_mm_test_need_cpus(test);
+	u.mm = user_mm(test, &u.addr, "user");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
+	INIT_WORK_ONSTACK(&u.work, unmapper_fn);
+	migrate_disable();
+	cpu = temp_mm_test_other_cpu();
+	kthread_use_mm(u.mm);
+
+	preempt_disable();
+	before = !copy_from_user_nofault(&c, (void __user *)u.addr, 1);
+	err = temp_mm_use(x->t);
+	queue_work_on(cpu, system_highpri_wq, &u.work);
+	done = temp_mm_test_wait(&u.done);
+	temp_mm_unuse(x->t);
+	after = !copy_from_user_nofault(&c, (void __user *)u.addr, 1);
+	preempt_enable();
+
+	flush_work(&u.work);
+	destroy_work_on_stack(&u.work);
+	kthread_unuse_mm(u.mm);
+	temp_mm_unmap(x->t);
+	mmput(u.mm);
+	migrate_enable();
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_TRUE(test, done);
+	KUNIT_EXPECT_TRUE(test, before);
+	KUNIT_EXPECT_FALSE(test, after);
+}
+
+/* A task with an LDT that may use RDPMC: neither is there inside, both are after. */
+static void temp_mm_test_ldt_and_rdpmc(struct kunit *test)
+{
+	struct temp_mm_test *x = test->priv;
+	struct ldt_struct ldt = { .nr_entries = 1, .slot = 0 };
+	unsigned long selector[3], pce[3], addr = 0;
+	struct mm_struct *mm = user_mm(test, &addr, "user");
+	int err;
+
+	ldt.entries = (void *)get_zeroed_page(GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, ldt.entries);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
+	mm->context.ldt = &ldt;
+	atomic_inc(&mm->context.perf_rdpmc_allowed);
+	kthread_use_mm(mm);
+
+	preempt_disable();
+	store_ldt(selector[0]);
+	pce[0] = __read_cr4() & X86_CR4_PCE;
+	err = temp_mm_use(x->t);
+	store_ldt(selector[1]);
+	pce[1] = __read_cr4() & X86_CR4_PCE;
+	temp_mm_unuse(x->t);
+	store_ldt(selector[2]);
+	pce[2] = __read_cr4() & X86_CR4_PCE;
+
+	/* Let go of the LDT before it goes away. */
+	kthread_unuse_mm(mm);
+	leave_mm();
+	clear_LDT();
+	preempt_enable();
+	mm->context.ldt = NULL;
+	atomic_dec(&mm->context.perf_rdpmc_allowed);
+	temp_mm_unmap(x->t);
+	mmput(mm);
+	free_page((unsigned long)ldt.entries);
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, (u16)selector[0], GDT_ENTRY_LDT * 8);
+	KUNIT_EXPECT_EQ(test, (u16)selector[1], 0);
+	KUNIT_EXPECT_EQ(test, (u16)selector[2], GDT_ENTRY_LDT * 8);
+	KUNIT_EXPECT_NE(test, pce[0], 0);
+	KUNIT_EXPECT_EQ(test, pce[1], 0);
+	KUNIT_EXPECT_NE(test, pce[2], 0);
+}
+
+static void temp_mm_test_lam(struct kunit *test)
+{
+	struct temp_mm_test *x = test->priv;
+	unsigned long cr3[3], addr = 0;
+	struct mm_struct *mm;
+	int err;
+
+	if (!cpu_feature_enabled(X86_FEATURE_LAM))
+		kunit_skip(test, "the processor has no LAM");
+
+#ifdef CONFIG_ADDRESS_MASKING
+	mm = user_mm(test, &addr, "user");
+	mm->context.lam_cr3_mask = X86_CR3_LAM_U57;
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
+	kthread_use_mm(mm);
+	preempt_disable();
+	cr3[0] = __read_cr3() & X86_CR3_LAM_U57;
+	err = temp_mm_use(x->t);
+	cr3[1] = __read_cr3() & X86_CR3_LAM_U57;
+	temp_mm_unuse(x->t);
+	cr3[2] = __read_cr3() & X86_CR3_LAM_U57;
+	preempt_enable();
+	kthread_unuse_mm(mm);
+	temp_mm_unmap(x->t);
+	mmput(mm);
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_NE(test, cr3[0], 0);
+	KUNIT_EXPECT_EQ(test, cr3[1], 0);
+	KUNIT_EXPECT_NE(test, cr3[2], 0);
+#endif
+}
+
+/* Breakpoints on one variable; each hit counts. */
+static u64 watched;
+static int watched_hits;
+
+static void watched_hit(struct perf_event *bp, struct perf_sample_data *data,
+			struct pt_regs *regs)
+{
+	watched_hits++;
+}
+
+static struct perf_event *watch(int cpu)
+{
+	struct perf_event_attr attr;
+
+	hw_breakpoint_init(&attr);
+	attr.bp_addr = (unsigned long)&watched;
+	attr.bp_len = HW_BREAKPOINT_LEN_8;
+	attr.bp_type = HW_BREAKPOINT_W;
+	return perf_event_create_kernel_counter(&attr, cpu, NULL, watched_hit, NULL);
+}
+
+static unsigned long read_dr7(void)
+{
+	unsigned long dr7;
+
+	get_debugreg(dr7, 7);
+	return dr7 & DR_GLOBAL_ENABLE_MASK;
+}
+
+static void temp_mm_test_breakpoints_nested(struct kunit *test)
+{
+	struct temp_mm_test *x = test->priv;
+	struct temp_mm *inner = temp_mm_alloc(1, "inner");
+	unsigned long dr7[5];
+	struct perf_event *bp;
+	int err, hits[2];
+
+	KUNIT_ASSERT_NOT_NULL(test, inner);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(inner, x->pages, 1, TEMP_MM_PROT_RW));
+	migrate_disable();
+	bp = watch(smp_processor_id());
+	if (IS_ERR(bp)) {
+		migrate_enable();
+		KUNIT_FAIL_AND_ABORT(test, "no breakpoint: %pe", bp);
+	}
+
+	watched_hits = 0;
+	preempt_disable();
+	dr7[0] = read_dr7();
+	err = temp_mm_use(x->t);
+	dr7[1] = read_dr7();
+	err = err ?: temp_mm_use(inner);
+	dr7[2] = read_dr7();
+	temp_mm_unuse(inner);
+	dr7[3] = read_dr7();
+	WRITE_ONCE(watched, 1);
+	hits[0] = READ_ONCE(watched_hits);
+	temp_mm_unuse(x->t);
+	dr7[4] = read_dr7();
+	WRITE_ONCE(watched, 2);
+	hits[1] = READ_ONCE(watched_hits);
+	preempt_enable();
+
+	unregister_hw_breakpoint(bp);
+	migrate_enable();
+	temp_mm_unmap(inner);
+	temp_mm_unmap(x->t);
+	temp_mm_free(inner);
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_NE(test, dr7[0], 0);
+	KUNIT_EXPECT_EQ(test, dr7[1], 0);
+	KUNIT_EXPECT_EQ(test, dr7[2], 0);
+	KUNIT_EXPECT_EQ(test, dr7[3], 0);
+	KUNIT_EXPECT_EQ(test, dr7[4], dr7[0]);
+	KUNIT_EXPECT_EQ(test, hits[0], 0);
+	KUNIT_EXPECT_EQ(test, hits[1], 1);
+}
+
+struct watcher {
+	struct work_struct work;
+	struct perf_event *bp;
+	int cpu;
+	int done;
+};
+
+static void watcher_fn(struct work_struct *work)
+{
+	struct watcher *w = container_of(work, struct watcher, work);
+
+	w->bp = watch(w->cpu);
+	/* Pairs with temp_mm_test_wait(). */
+	smp_store_release(&w->done, 1);
+}
+
+/* A breakpoint that comes by IPI during a use with interrupts on waits for its end. */
+static void temp_mm_test_breakpoint_installed_inside(struct kunit *test)
+{
+	struct temp_mm_test *x = test->priv;
+	struct watcher w = {};
+	unsigned long inside, after;
+	bool active, done;
+	int err, cpu;
+
+	temp_mm_test_need_cpus(test);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
+	INIT_WORK_ONSTACK(&w.work, watcher_fn);
+	migrate_disable();
+	cpu = temp_mm_test_other_cpu();
+
+	preempt_disable();
+	w.cpu = smp_processor_id();
+	err = temp_mm_use(x->t);
+	queue_work_on(cpu, system_highpri_wq, &w.work);
+	done = temp_mm_test_wait(&w.done);
+	active = hw_breakpoint_active();
+	inside = read_dr7();
+	temp_mm_unuse(x->t);
+	after = read_dr7();
+	preempt_enable();
+
+	flush_work(&w.work);
+	destroy_work_on_stack(&w.work);
+	temp_mm_unmap(x->t);
+	migrate_enable();
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, w.bp);
+	unregister_hw_breakpoint(w.bp);
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_TRUE(test, done);
+	KUNIT_EXPECT_TRUE(test, active);
+	KUNIT_EXPECT_EQ(test, inside, 0);
+	KUNIT_EXPECT_NE(test, after, 0);
+}
+
+/*
+ * NMI code that walks a user stack, as perf does, must not take what a temporary
+ * mm has in its user half for the user's, on any of the four ways to look.
+ */
+static struct {
+	struct temp_mm *t;
+	unsigned long addr;	/* mapped in current->mm and in the loaded mm */
+	void *object;
+	long okay, copied, string, length, written, refused;
+	int count;
+} nmi;
+
+static void look_at_user_memory(void)
+{
+	char buf[8];
+
+	nmi.okay = nmi_uaccess_okay();
+	nmi.copied = copy_from_user_nofault(buf, (void __user *)nmi.addr, 4);
+	nmi.string = strncpy_from_user_nofault(buf, (void __user *)nmi.addr, sizeof(buf));
+	nmi.length = strnlen_user_nofault((void __user *)nmi.addr, sizeof(buf));
+	nmi.written = copy_to_user_nofault((void __user *)nmi.addr, "nmi", 4);
+}
+
+static int nmi_handler(unsigned int type, struct pt_regs *regs)
+{
+	u64 val = NEW;
+
+	if (!nmi.t)
+		return NMI_DONE;
+
+	look_at_user_memory();
+	nmi.refused = temp_mm_write(nmi.t, nmi.object, &val, sizeof(val));
+	/* Pairs with temp_mm_test_wait(). */
+	smp_store_release(&nmi.count, nmi.count + 1);
+	return NMI_HANDLED;
+}
+
+static void expect_no_user_memory(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, nmi.okay, 0);
+	KUNIT_EXPECT_EQ(test, nmi.copied, -EFAULT);
+	KUNIT_EXPECT_EQ(test, nmi.string, -EFAULT);
+	KUNIT_EXPECT_EQ(test, nmi.length, 0);
+	KUNIT_EXPECT_EQ(test, nmi.written, -EFAULT);
+}
+
+static void temp_mm_test_nmi_inside(struct kunit *test)
+{
+	struct temp_mm_test *x = test->priv;
+	struct temp_mm *other = temp_mm_alloc(1, "nmi");
+	u64 *window = temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW);
+	struct mm_struct *mm, *loaded = NULL;
+	unsigned long flags;
+	bool came = false;
+	int err, control;
+	char buf[8];
+
+	KUNIT_ASSERT_NOT_NULL(test, other);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, window);
+	memset(&nmi, 0, sizeof(nmi));
+	nmi.object = x->dmem;
+	mm = user_mm(test, &nmi.addr, "user");
+	err = register_nmi_handler(NMI_LOCAL, nmi_handler, NMI_FLAG_FIRST, "temp_mm");
+	KUNIT_ASSERT_EQ(test, err, 0);
+	kthread_use_mm(mm);
+
+	local_irq_save(flags);
+	control = copy_from_user_nofault(buf, (void __user *)nmi.addr, 5);
+	err = temp_mm_use(x->t);
+	if (!err) {
+		nmi.t = other;
+		__apic_send_IPI_mask(cpumask_of(smp_processor_id()), NMI_VECTOR);
+		came = temp_mm_test_wait(&nmi.count);
+		nmi.t = NULL;
+		loaded = temporary_mm_loaded();
+		WRITE_ONCE(window[3], NEW);
+		temp_mm_unuse(x->t);
+	}
+	local_irq_restore(flags);
+
+	kthread_unuse_mm(mm);
+	unregister_nmi_handler(NMI_LOCAL, "temp_mm");
+	temp_mm_unmap(x->t);
+	temp_mm_free(other);
+	mmput(mm);
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, control, 0);
+	KUNIT_EXPECT_TRUE(test, came);
+	expect_no_user_memory(test);
+	KUNIT_EXPECT_EQ(test, nmi.refused, -EPERM);
+	KUNIT_EXPECT_PTR_EQ(test, loaded, x->t->mm);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(x->vmem[3]), NEW);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(x->dmem[0]), OLD);
+}
+
+/* The same with a temporary mm that does have something at the user's address. */
+static void temp_mm_test_user_half(struct kunit *test)
+{
+	struct mm_struct *mm, *temp, *prev;
+	char buf[8];
+	long left;
+
+	memset(&nmi, 0, sizeof(nmi));
+	mm = user_mm(test, &nmi.addr, "user");
+	temp = user_mm(test, &nmi.addr, "temp");
+	mm_set_temporary(temp);
+
+	kthread_use_mm(mm);
+	preempt_disable();
+	prev = use_temporary_mm(temp);
+	look_at_user_memory();
+	unuse_temporary_mm(temp, prev);
+	preempt_enable();
+	kthread_unuse_mm(mm);
+	kthread_use_mm(temp);
+	left = copy_from_user(buf, (void __user *)nmi.addr, 5);
+	kthread_unuse_mm(temp);
+	mmput(mm);
+	mmput(temp);
+
+	KUNIT_EXPECT_PTR_EQ(test, prev, mm);
+	expect_no_user_memory(test);
+	KUNIT_EXPECT_EQ(test, left, 0);
+	KUNIT_EXPECT_STREQ(test, buf, "temp");
+}
+
+/* The root: right for NMI entry under PTI, the kernel's half shared, no other half. */
+static void temp_mm_test_root(struct kunit *test)
+{
+	struct temp_mm_test *x = test->priv;
+	unsigned int i, slot = pgd_index(TEMP_MM_BASE), differ = 0, user = 0;
+	pgd_t *pgd = x->t->mm->pgd;
+	unsigned long cr3 = 0;
+	int err;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
+	preempt_disable();
+	err = temp_mm_use(x->t);
+	cr3 = __read_cr3();
+	temp_mm_unuse(x->t);
+	preempt_enable();
+
+	for (i = 0; i < PTRS_PER_PGD; i++) {
+		if (i < PTRS_PER_PGD / 2)
+			user += !pgd_none(pgd[i]);
+		else if (i != slot)
+			differ += pgd_val(pgd[i]) != pgd_val(init_mm.pgd[i]);
+	}
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, cr3 & CR3_ADDR_MASK, __pa(pgd));
+	if (IS_ENABLED(CONFIG_MITIGATION_PAGE_TABLE_ISOLATION))
+		KUNIT_EXPECT_EQ(test, cr3 & PAGE_SIZE, 0);
+	KUNIT_EXPECT_EQ(test, user, 0);
+	KUNIT_EXPECT_EQ(test, differ, 0);
+	KUNIT_EXPECT_TRUE(test, pgd_none(init_mm.pgd[slot]));
+	KUNIT_EXPECT_EQ(test, pte_flags(*x->t->pte) & (_PAGE_GLOBAL | _PAGE_USER), 0);
+	if (__supported_pte_mask & _PAGE_NX)
+		KUNIT_EXPECT_NE(test, pte_flags(*x->t->pte) & _PAGE_NX, 0);
+	temp_mm_unmap(x->t);
+	KUNIT_EXPECT_TRUE(test, pte_none(*x->t->pte));
+}
+
+static struct kunit_case temp_mm_x86_cases[] = {
+	KUNIT_CASE(temp_mm_test_lazy_tlb),
+	KUNIT_CASE(temp_mm_test_flush_while_away),
+	KUNIT_CASE(temp_mm_test_ldt_and_rdpmc),
+	KUNIT_CASE(temp_mm_test_lam),
+	KUNIT_CASE(temp_mm_test_breakpoints_nested),
+	KUNIT_CASE(temp_mm_test_breakpoint_installed_inside),
+	KUNIT_CASE(temp_mm_test_nmi_inside),
+	KUNIT_CASE(temp_mm_test_user_half),
+	KUNIT_CASE(temp_mm_test_root),
+	{}
+};
+
+static struct kunit_suite temp_mm_x86_suite = {
+	.name = "temp_mm_x86",
+	.init = temp_mm_test_init,
+	.exit = temp_mm_test_exit,
+	.test_cases = temp_mm_x86_cases,
+};
+
+/*
+ * To sleep in a window is reported even by a caller that has only interrupts off.
+ * The window is gone afterwards, and unuse leaves the scheduler's choice alone.
+ */
+static void temp_mm_test_schedule_inside(struct kunit *test)
+{
+	struct temp_mm_test *x = test->priv;
+	void *window = temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW);
+	struct mm_struct *inside, *after;
+	bool gone;
+	int err;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, window);
+
+	local_irq_disable();
+	err = temp_mm_use(x->t);
+	inside = temporary_mm_loaded();
+	__set_current_state(TASK_UNINTERRUPTIBLE);
+	schedule_timeout(2);
+	local_irq_disable();
+	gone = !temp_mm_test_reads(window);
+	/* The scheduler has set the count to what it should have been. */
+	preempt_disable();
+	temp_mm_unuse(x->t);
+	after = temporary_mm_loaded();
+	local_irq_enable();
+	temp_mm_unmap(x->t);
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_PTR_EQ(test, inside, x->t->mm);
+	KUNIT_EXPECT_TRUE(test, gone);
+	KUNIT_EXPECT_PTR_EQ(test, after, NULL);
+	KUNIT_EXPECT_EQ(test, preempt_count(), 0);
+}
+
+static struct kunit_case splat_temp_mm_cases[] = {
+	KUNIT_CASE(temp_mm_test_schedule_inside),
+	{}
+};
+
+static struct kunit_suite splat_temp_mm_suite = {
+	.name = "splat_temp_mm",
+	.init = temp_mm_test_init,
+	.exit = temp_mm_test_exit,
+	.test_cases = splat_temp_mm_cases,
+};
+
+kunit_test_suites(&temp_mm_x86_suite, &splat_temp_mm_suite);

@@ -1,0 +1,706 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Temporary mms: map some pages for one CPU only, at an address that nobody
+ * can know beforehand, do one operation, and unmap them again.
+ *
+ * See Documentation/mm/temp_mm.rst for what this protects and what not.
+ */
+#define pr_fmt(fmt) "temp_mm: " fmt
+
+#include <linux/cpuhotplug.h>
+#include <linux/debugfs.h>
+#include <linux/hardirq.h>
+#include <linux/maple_tree.h>
+#include <linux/mm.h>
+#include <linux/mmu_context.h>
+#include <linux/preempt.h>
+#include <linux/random.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/temp_mm.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#include <asm/pgalloc.h>
+#include <asm/tlb.h>
+
+/*
+ * Who changes the state owns the object until the next change, so that two
+ * users get -EBUSY and not each other's mappings:
+ *
+ *	IDLE -> BUSY -> MAPPED		temp_mm_map()
+ *	MAPPED -> USED -> MAPPED	temp_mm_use(), temp_mm_unuse()
+ *	MAPPED -> BUSY -> IDLE		temp_mm_unmap()
+ *
+ * Each step into a state that others may take up is a release.  It pairs with
+ * the acquire in temp_mm_claim().
+ */
+enum temp_mm_state {
+	TEMP_MM_IDLE,
+	TEMP_MM_BUSY,
+	TEMP_MM_MAPPED,
+	TEMP_MM_USED,
+};
+
+/* The error, a word for debugfs, a line for the log. */
+static const struct {
+	int err;
+	const char *word;
+	const char *line;
+} temp_mm_refusals[] = {
+	[TEMP_MM_BAD_ARG]	= { -EINVAL, "argument", "NULL, or a size that does not fit the window" },
+	[TEMP_MM_BAD_PROT]	= { -EINVAL, "protection", "protection is global, user, executable or uncached" },
+	[TEMP_MM_BAD_PAGE]	= { -EINVAL, "page", "page is not RAM, or is a page table" },
+	[TEMP_MM_BAD_ADDRESS]	= { -EFAULT, "address", "no kernel memory at this address" },
+	[TEMP_MM_BAD_CONTEXT]	= { -EPERM, "context", "not in an NMI, and only with preemption off" },
+	[TEMP_MM_BAD_STATE]	= { -EBUSY, "state", "in use by another, or not mapped, or not in use" },
+};
+static_assert(ARRAY_SIZE(temp_mm_refusals) == TEMP_MM_NR_REFUSALS);
+
+struct temp_mm_stats temp_mm_stats;
+
+/*
+ * Count, name the caller once for each kind of mistake, and return the error.
+ * A wrong argument is no reason to stop the machine, so this is no WARN().
+ */
+static noinline int temp_mm_refuse(const struct temp_mm *t,
+				   enum temp_mm_refusal why,
+				   unsigned long caller)
+{
+	static unsigned long warned;
+
+	atomic_long_inc(&temp_mm_stats.refused[why]);
+	if (!test_and_set_bit(why, &warned))
+		pr_warn("%s: %s; refused, caller is %pS\n",
+			t ? t->name : "(null)", temp_mm_refusals[why].line,
+			(void *)caller);
+
+	return temp_mm_refusals[why].err;
+}
+
+/* Pairs with smp_store_release() in temp_mm_release(). */
+static bool temp_mm_claim(struct temp_mm *t, int from, int to)
+{
+	return try_cmpxchg_acquire(&t->state, &from, to);
+}
+
+/* Pairs with the acquire in temp_mm_claim(). */
+static void temp_mm_release(struct temp_mm *t, int to)
+{
+	smp_store_release(&t->state, to);
+}
+
+/*
+ * A full mm_struct has per-CPU counters, so one of them for each CPU would take
+ * memory that grows with the square of the number of CPUs.  What only ever gets
+ * loaded, and is not the mm of any task, does without.
+ */
+static struct mm_struct *temp_mm_new_mm(void)
+{
+	struct mm_struct *mm;
+
+	mm = kzalloc(sizeof(*mm) + cpumask_size() + mm_cid_size(), GFP_KERNEL);
+	if (!mm)
+		return NULL;
+
+	mt_init_flags(&mm->mm_mt, MM_MT_FLAGS);
+	mt_set_external_lock(&mm->mm_mt, &mm->mmap_lock);
+	atomic_set(&mm->mm_users, 1);
+	atomic_set(&mm->mm_count, 1);
+	seqcount_init(&mm->write_protect_seq);
+	mmap_init_lock(mm);
+	spin_lock_init(&mm->page_table_lock);
+	spin_lock_init(&mm->arg_lock);
+	INIT_LIST_HEAD(&mm->mmlist);
+	mm_pgtables_bytes_init(mm);
+	mm_init_cpumask(mm);
+
+	mm->pgd = pgd_alloc(mm);
+	if (!mm->pgd)
+		goto free_mm;
+
+	if (init_new_context(NULL, mm))
+		goto free_pgd;
+
+	arch_temp_mm_init(mm);
+
+	return mm;
+
+free_pgd:
+	pgd_free(mm, mm->pgd);
+free_mm:
+	kfree(mm);
+	return NULL;
+}
+
+static void temp_mm_free_mm(struct mm_struct *mm)
+{
+	unsigned long start = TEMP_MM_BASE;
+	unsigned long end = start + TEMP_MM_SIZE;
+	struct mmu_gather tlb;
+
+	arch_temp_mm_exit(mm);
+
+	/*
+	 * There is no VMA, so exit_mmap() would not free the page tables.  What
+	 * is loaded nowhere needs no flush; fullmm keeps the gather from adding
+	 * up kernel addresses.
+	 */
+	tlb_gather_mmu_fullmm(&tlb, mm);
+	free_pgd_range(&tlb, start, end, start, end);
+	tlb_finish_mmu(&tlb);
+	WARN_ON_ONCE(mm_pgtables_bytes(mm));
+
+	destroy_context(mm);
+	pgd_free(mm, mm->pgd);
+	kfree(mm);
+}
+
+/* One table for each level, once for all: temp_mm_place() only moves them. */
+static int temp_mm_alloc_tables(struct temp_mm *t)
+{
+	unsigned long addr = t->addr;
+	struct mm_struct *mm = t->mm;
+	p4d_t *p4d;
+	pud_t *pud;
+	pmd_t *pmd;
+
+	p4d = p4d_alloc(mm, pgd_offset(mm, addr), addr);
+	if (!p4d)
+		return -ENOMEM;
+
+	pud = pud_alloc(mm, p4d, addr);
+	if (!pud)
+		return -ENOMEM;
+
+	pmd = pmd_alloc(mm, pud, addr);
+	if (!pmd || pte_alloc(mm, pmd))
+		return -ENOMEM;
+
+	t->pte = pte_offset_kernel(pmd, addr);
+	return 0;
+}
+
+static long temp_mm_size(const struct temp_mm *t)
+{
+	long size = kmalloc_size_roundup(sizeof(*t));
+
+	size += kmalloc_size_roundup(sizeof(*t->mm) + cpumask_size() +
+				     mm_cid_size());
+	size += TEMP_MM_PGD_BYTES + mm_pgtables_bytes(t->mm);
+	if (!mm_p4d_folded(t->mm))
+		size += PAGE_SIZE;
+
+	return size;
+}
+
+/**
+ * temp_mm_alloc - allocate a temporary mm with a window
+ * @nr_pages: most pages that can be mapped at a time, 1 to %TEMP_MM_MAX_PAGES
+ * @name: for messages; not copied
+ *
+ * All page tables are allocated here, so that nothing allocates later.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: the temporary mm, or NULL if @nr_pages is out of range or memory is
+ * short.
+ */
+struct temp_mm *temp_mm_alloc(unsigned int nr_pages, const char *name)
+{
+	struct temp_mm *t;
+
+	if (!name || !nr_pages || nr_pages > TEMP_MM_MAX_PAGES) {
+		temp_mm_refuse(NULL, TEMP_MM_BAD_ARG, _RET_IP_);
+		return NULL;
+	}
+
+	t = kzalloc(sizeof(*t), GFP_KERNEL);
+	if (!t)
+		return NULL;
+
+	t->name = name;
+	t->nr_pages = nr_pages;
+	t->addr = TEMP_MM_BASE + TEMP_MM_GUARD;
+	get_random_bytes(&t->key, sizeof(t->key));
+
+	t->mm = temp_mm_new_mm();
+	if (!t->mm)
+		goto free;
+
+	if (temp_mm_alloc_tables(t))
+		goto free_mm;
+
+	atomic_long_inc(&temp_mm_stats.instances);
+	atomic_long_add(temp_mm_size(t), &temp_mm_stats.bytes);
+
+	return t;
+
+free_mm:
+	temp_mm_free_mm(t->mm);
+free:
+	kfree(t);
+	return NULL;
+}
+
+/**
+ * temp_mm_free - free a temporary mm
+ * @t: from temp_mm_alloc(), with nothing mapped; or NULL
+ *
+ * If something is still mapped, @t is left as it is.
+ *
+ * Context: Process context; sleeps.
+ */
+void temp_mm_free(struct temp_mm *t)
+{
+	if (!t)
+		return;
+
+	if (!temp_mm_claim(t, TEMP_MM_IDLE, TEMP_MM_BUSY)) {
+		temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
+		return;
+	}
+
+	atomic_long_dec(&temp_mm_stats.instances);
+	atomic_long_sub(temp_mm_size(t), &temp_mm_stats.bytes);
+	temp_mm_free_mm(t->mm);
+	kfree_sensitive(t);
+}
+
+/*
+ * A keyed hash of a counter: as hard to guess as the key, and takes no lock, so
+ * that every context can have a new address for each use.
+ */
+static unsigned long temp_mm_pick(struct temp_mm *t)
+{
+	unsigned long addr = siphash_1u64(t->nonce++, &t->key);
+
+	addr = TEMP_MM_BASE + (addr & (TEMP_MM_SIZE - 1) & PAGE_MASK);
+	if (addr < TEMP_MM_BASE + TEMP_MM_GUARD)
+		addr += TEMP_MM_GUARD;
+
+	/* All pages of a window are in one page table. */
+	if (pte_index(addr) + t->nr_pages > PTRS_PER_PTE)
+		addr -= t->nr_pages << PAGE_SHIFT;
+
+	return addr;
+}
+
+/*
+ * Make the page tables of @t lead to @addr instead of t->addr: on each level,
+ * move the only entry there is.
+ */
+static pte_t *temp_mm_place(struct temp_mm *t, unsigned long addr)
+{
+	pgd_t *pgd = pgd_offset(t->mm, addr);
+	p4d_t *old_p4d = p4d_offset(pgd, t->addr);
+	p4d_t *p4d = p4d_offset(pgd, addr);
+	pud_t *old_pud, *pud;
+	pmd_t *old_pmd, *pmd;
+
+	if (p4d != old_p4d) {
+		set_p4d(p4d, *old_p4d);
+		p4d_clear(old_p4d);
+	}
+
+	old_pud = pud_offset(p4d, t->addr);
+	pud = pud_offset(p4d, addr);
+	if (pud != old_pud) {
+		set_pud(pud, *old_pud);
+		pud_clear(old_pud);
+	}
+
+	old_pmd = pmd_offset(pud, t->addr);
+	pmd = pmd_offset(pud, addr);
+	if (pmd != old_pmd) {
+		set_pmd(pmd, *old_pmd);
+		pmd_clear(old_pmd);
+	}
+
+	t->addr = addr;
+
+	return pte_offset_kernel(pmd, addr);
+}
+
+static void *__temp_mm_map(struct temp_mm *t, struct page **pages,
+			   unsigned int n, pgprot_t prot, unsigned long caller)
+{
+	unsigned int i;
+
+	if (!t || !pages || !n || n > t->nr_pages)
+		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_ARG, caller));
+
+	if (in_nmi())
+		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_CONTEXT, caller));
+
+	if (!arch_temp_mm_prot_ok(prot))
+		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_PROT, caller));
+
+	for (i = 0; i < n; i++) {
+		if (!pages[i] || !arch_temp_mm_page_ok(pages[i]))
+			return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_PAGE, caller));
+	}
+
+	if (!temp_mm_claim(t, TEMP_MM_IDLE, TEMP_MM_BUSY))
+		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_STATE, caller));
+
+	t->pte = temp_mm_place(t, temp_mm_pick(t));
+	for (i = 0; i < n; i++)
+		set_pte_at(t->mm, t->addr + i * PAGE_SIZE, t->pte + i,
+			   mk_pte(pages[i], prot));
+	t->nr_mapped = n;
+
+	/* No CPU has it loaded.  The next one that does starts from scratch. */
+	arch_temp_mm_changed(t->mm);
+	temp_mm_release(t, TEMP_MM_MAPPED);
+
+	return (void *)t->addr;
+}
+
+/**
+ * temp_mm_map - map pages in the window of a temporary mm
+ * @t: from temp_mm_alloc(), with nothing mapped
+ * @pages: what to map, in this order
+ * @n: how many, 1 to the number that @t was allocated with
+ * @prot: %TEMP_MM_PROT_RW, %TEMP_MM_PROT_RO or the like; never global, user or
+ *	executable, and of the memory type of the direct map
+ *
+ * The pages become accessible for the CPU that calls temp_mm_use(), from then
+ * until temp_mm_unuse().  The address is a new, random one for each call.
+ *
+ * Context: Any but NMI.  Does not sleep.
+ *
+ * Return: the address of the window; or, with nothing mapped, an ERR_PTR():
+ * -EINVAL for a bad argument, protection or page, -EPERM in an NMI, -EBUSY if
+ * something is mapped already.
+ */
+void *temp_mm_map(struct temp_mm *t, struct page **pages, unsigned int n,
+		  pgprot_t prot)
+{
+	return __temp_mm_map(t, pages, n, prot, _RET_IP_);
+}
+
+static void __temp_mm_unmap(struct temp_mm *t, unsigned long caller)
+{
+	unsigned int i;
+
+	if (!t || !temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_BUSY)) {
+		temp_mm_refuse(t, t ? TEMP_MM_BAD_STATE : TEMP_MM_BAD_ARG, caller);
+		return;
+	}
+
+	/*
+	 * What a TLB still has of this belongs to an mm that gets loaded only
+	 * after the next temp_mm_map(), and then with a flush.
+	 */
+	for (i = 0; i < t->nr_mapped; i++)
+		pte_clear(t->mm, t->addr + i * PAGE_SIZE, t->pte + i);
+
+	temp_mm_release(t, TEMP_MM_IDLE);
+}
+
+/**
+ * temp_mm_unmap - empty the window of a temporary mm
+ * @t: with pages mapped, and not in use
+ *
+ * Context: Any but NMI.  Does not sleep.
+ */
+void temp_mm_unmap(struct temp_mm *t)
+{
+	__temp_mm_unmap(t, _RET_IP_);
+}
+
+static int __temp_mm_use(struct temp_mm *t, unsigned long caller)
+{
+	if (!t)
+		return temp_mm_refuse(t, TEMP_MM_BAD_ARG, caller);
+
+	if (in_nmi() || preemptible())
+		return temp_mm_refuse(t, TEMP_MM_BAD_CONTEXT, caller);
+
+	if (!temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_USED))
+		return temp_mm_refuse(t, TEMP_MM_BAD_STATE, caller);
+
+	t->user = current;
+	t->prev = use_temporary_mm(t->mm);
+
+	return 0;
+}
+
+/**
+ * temp_mm_use - open the window of a temporary mm on this CPU
+ * @t: with pages mapped, and not in use
+ *
+ * From here to temp_mm_unuse() sleeping is illegal.  Turn interrupts off too
+ * if their handlers are not to be trusted with the window.  Windows of
+ * different temporary mms nest.
+ *
+ * Context: Preemption off.  Any but NMI.
+ *
+ * Return: 0; -EINVAL for NULL, -EPERM in the wrong context, -EBUSY if nothing
+ * is mapped or @t is in use.
+ */
+int temp_mm_use(struct temp_mm *t)
+{
+	return __temp_mm_use(t, _RET_IP_);
+}
+
+static void __temp_mm_unuse(struct temp_mm *t, unsigned long caller)
+{
+	struct mm_struct *loaded = temporary_mm_loaded();
+
+	if (!t) {
+		temp_mm_refuse(t, TEMP_MM_BAD_ARG, caller);
+		return;
+	}
+
+	/*
+	 * If none is loaded although @t is in use, the user has scheduled.
+	 * unuse_temporary_mm() has something to say about that.
+	 */
+	if (READ_ONCE(t->state) != TEMP_MM_USED || t->user != current ||
+	    (loaded && loaded != t->mm)) {
+		temp_mm_refuse(t, TEMP_MM_BAD_STATE, caller);
+		return;
+	}
+
+	unuse_temporary_mm(t->mm, t->prev);
+	temp_mm_release(t, TEMP_MM_MAPPED);
+}
+
+/**
+ * temp_mm_unuse - close the window of a temporary mm
+ * @t: in use on this CPU, and the last one to be put to use
+ *
+ * After this the address of the window faults on this CPU as on any other.
+ *
+ * Context: The same as that of temp_mm_use().
+ */
+void temp_mm_unuse(struct temp_mm *t)
+{
+	__temp_mm_unuse(t, _RET_IP_);
+}
+
+/* No reference is taken: the caller owns what it wants to write to. */
+static struct page *temp_mm_page_of(const void *addr)
+{
+	if (is_vmalloc_or_module_addr(addr))
+		return vmalloc_to_page(addr);
+
+	return virt_addr_valid(addr) ? virt_to_page(addr) : NULL;
+}
+
+/* Can all of it be read?  So that a bad source is refused, not half copied. */
+static bool temp_mm_readable(const void *src, size_t len)
+{
+	const void *last = src + len - 1;
+	u8 byte;
+
+	if (last < src)
+		return false;
+
+	for (; src <= last; src = PTR_ALIGN_DOWN(src, PAGE_SIZE) + PAGE_SIZE) {
+		if (copy_from_kernel_nofault(&byte, src, 1))
+			return false;
+	}
+
+	return true;
+}
+
+/* Copy from @src; or set to @c, if @src is NULL and @set. */
+static int temp_mm_store(struct temp_mm *t, void *dst, const void *src, u8 c,
+			 bool set, size_t len, unsigned long caller)
+{
+	unsigned long offset = offset_in_page(dst);
+	struct page *pages[TEMP_MM_MAX_PAGES];
+	unsigned int i, n;
+	void *window;
+	int err;
+
+	if (!t || !len || len > (t->nr_pages << PAGE_SHIFT) - offset)
+		return temp_mm_refuse(t, TEMP_MM_BAD_ARG, caller);
+
+	if (in_nmi())
+		return temp_mm_refuse(t, TEMP_MM_BAD_CONTEXT, caller);
+
+	n = PFN_UP(offset + len);
+	for (i = 0; i < n; i++) {
+		pages[i] = temp_mm_page_of(dst + i * PAGE_SIZE);
+		if (!pages[i])
+			return temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller);
+	}
+
+	if (!set && !temp_mm_readable(src, len))
+		return temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller);
+
+	guard(irqsave)();
+
+	window = __temp_mm_map(t, pages, n, TEMP_MM_PROT_RW, caller);
+	if (IS_ERR(window))
+		return PTR_ERR(window);
+
+	err = __temp_mm_use(t, caller);
+	if (!err) {
+		if (set)
+			memset(window + offset, c, len);
+		else
+			err = copy_from_kernel_nofault(window + offset, src, len);
+		__temp_mm_unuse(t, caller);
+	}
+	__temp_mm_unmap(t, caller);
+
+	return err;
+}
+
+/**
+ * temp_mm_write - write to memory that is mapped read-only
+ * @t: a temporary mm with nothing mapped
+ * @dst: the address that everybody uses: of the direct map, of the kernel image
+ *	or in vmalloc space; the caller keeps the memory from going away
+ * @src: what to write, kernel memory
+ * @len: how many bytes; @dst and @len may touch as many pages as @t was
+ *	allocated with
+ *
+ * Opens the window, copies, and closes it, with interrupts off.  A store of 1,
+ * 2, 4 or 8 bytes to an aligned @dst is one store for those who read @dst.
+ *
+ * Context: Any but NMI.  Does not sleep.
+ *
+ * Return: 0 with all bytes written.  Else nothing is written: -EINVAL for a bad
+ * argument, -EFAULT if @dst or @src is no kernel memory, -EPERM in an NMI,
+ * -EBUSY if @t is mapped or in use.  -EFAULT can also mean that @src has been
+ * unmapped during the copy; only then some bytes may have been written.
+ */
+int temp_mm_write(struct temp_mm *t, void *dst, const void *src, size_t len)
+{
+	return temp_mm_store(t, dst, src, 0, false, len, _RET_IP_);
+}
+
+/**
+ * temp_mm_set - fill memory that is mapped read-only
+ * @t: a temporary mm with nothing mapped
+ * @dst: as for temp_mm_write()
+ * @c: the value for each byte
+ * @len: how many bytes, as for temp_mm_write()
+ *
+ * As temp_mm_write(), but readers of @dst can see any part of it done.
+ *
+ * Context: Any but NMI.  Does not sleep.
+ *
+ * Return: as temp_mm_write().
+ */
+int temp_mm_set(struct temp_mm *t, void *dst, u8 c, size_t len)
+{
+	return temp_mm_store(t, dst, NULL, c, true, len, _RET_IP_);
+}
+
+static enum cpuhp_state temp_mm_cpuhp_state;
+
+static int temp_mm_cpu_prepare(unsigned int cpu, struct hlist_node *node)
+{
+	struct temp_mm_percpu *set = hlist_entry(node, struct temp_mm_percpu, node);
+	struct temp_mm *t = temp_mm_alloc(set->nr_pages, set->name);
+
+	if (!t)
+		return -ENOMEM;
+
+	*per_cpu_ptr(set->instance, cpu) = t;
+	return 0;
+}
+
+static int temp_mm_cpu_dead(unsigned int cpu, struct hlist_node *node)
+{
+	struct temp_mm_percpu *set = hlist_entry(node, struct temp_mm_percpu, node);
+	struct temp_mm **instance = per_cpu_ptr(set->instance, cpu);
+
+	temp_mm_free(*instance);
+	*instance = NULL;
+	return 0;
+}
+
+/**
+ * temp_mm_percpu_init - create the instances of a set
+ * @set: from DEFINE_TEMP_MM_PERCPU()
+ *
+ * From here on each CPU has an instance before it comes online, and the
+ * instance is freed after the CPU has died.
+ *
+ * Context: Process context, from core_initcall() on; sleeps.
+ *
+ * Return: 0; a negative error, with no instance left behind.
+ */
+int temp_mm_percpu_init(struct temp_mm_percpu *set)
+{
+	if (!temp_mm_cpuhp_state)
+		return -EAGAIN;
+
+	return cpuhp_state_add_instance(temp_mm_cpuhp_state, &set->node);
+}
+
+/**
+ * temp_mm_percpu_exit - free the instances of a set
+ * @set: a set that nobody uses any more
+ *
+ * Context: Process context; sleeps.
+ */
+void temp_mm_percpu_exit(struct temp_mm_percpu *set)
+{
+	cpuhp_state_remove_instance(temp_mm_cpuhp_state, &set->node);
+}
+
+/**
+ * this_cpu_temp_mm - the instance of this CPU
+ * @set: a set for which temp_mm_percpu_init() has succeeded
+ *
+ * Whoever may be interrupted by another user of @set has interrupts off from
+ * temp_mm_map() to temp_mm_unmap(), as temp_mm_write() does.  Else the other
+ * one gets -EBUSY.
+ *
+ * Context: Preemption off.
+ *
+ * Return: the temporary mm.
+ */
+struct temp_mm *this_cpu_temp_mm(struct temp_mm_percpu *set)
+{
+	lockdep_assert_preemption_disabled();
+
+	return *this_cpu_ptr(set->instance);
+}
+
+static int temp_mm_stats_show(struct seq_file *m, void *unused)
+{
+	int i;
+
+	seq_printf(m, "instances %ld\n", atomic_long_read(&temp_mm_stats.instances));
+	seq_printf(m, "bytes %ld\n", atomic_long_read(&temp_mm_stats.bytes));
+	for (i = 0; i < TEMP_MM_NR_REFUSALS; i++)
+		seq_printf(m, "refused_%s %ld\n", temp_mm_refusals[i].word,
+			   atomic_long_read(&temp_mm_stats.refused[i]));
+
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(temp_mm_stats);
+
+static int __init temp_mm_init(void)
+{
+	int state;
+
+	state = cpuhp_setup_state_multi(CPUHP_BP_PREPARE_DYN, "mm/temp_mm:prepare",
+					temp_mm_cpu_prepare, temp_mm_cpu_dead);
+	if (state < 0)
+		return state;
+
+	temp_mm_cpuhp_state = state;
+	return 0;
+}
+core_initcall(temp_mm_init);
+
+static int __init temp_mm_debugfs_init(void)
+{
+	struct dentry *dir = debugfs_create_dir("temp_mm", NULL);
+
+	debugfs_create_file("stats", 0444, dir, NULL, &temp_mm_stats_fops);
+	return 0;
+}
+late_initcall(temp_mm_debugfs_init);

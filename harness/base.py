@@ -258,10 +258,11 @@ def accept(base, version, root=ROOT):
     files, which is what is gone.)
     """
     from . import model
-    drift = drifted(base, root)
+    series = model.load(root)
+    known = read_preimages(root)
+    drift = sorted({*drifted(base, root), *(path for path in series.edited_files if path not in known)})
     if not drift:
         return
-    series = model.load(root)
     failures = model.try_compose(series, base)
     if failures:
         raise HarnessError(
@@ -278,7 +279,8 @@ def _whole(target):
         return False
     changed = changed_files(target)
     if changed:
-        say(f"note: {len(changed)} files of the unpacked base were changed ({', '.join(changed[:3])} ...): unpacking it again")
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        say(f"note: {', '.join(changed[:3])}{more} changed in the unpacked base: unpacking it again")
     return not changed
 
 

@@ -137,7 +137,7 @@ class Bochs:
         """Bochs takes the first free port from 5900 upwards and names it in its log."""
         end = time.monotonic() + 30
         while time.monotonic() < end:
-            match = re.search(r"(?:port|connections on port) (\d{4,5})", self.log.read_text(errors="replace"))
+            match = re.search(r"listening for connections on port (\d{4,5})", self.log.read_text(errors="replace"))
             if match:
                 return int(match[1])
             if self.process.poll() is not None:

@@ -21,8 +21,11 @@ from .report import entry
 SCENARIOS = ROOT / "harness" / "scenarios"
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-# KUnit suites of the series; every other suite is reported under "selftests".
-SUITES = ("temp_mm", "temp_mm_splat", "pg_table", "prmem", "ima", "asi")
+# What the report calls a suite, by the KUnit suite or the guest's step; all others are "selftests".
+SUITES = {
+    "temp_mm": "temp_mm", "temp_mm_x86": "temp_mm", "splat_temp_mm": "temp_mm",
+    "pg_table": "pg_table", "prmem": "prmem", "ima": "ima", "asi": "asi", "demo": "demo",
+}
 TIMESTAMP = re.compile(r"^\[ *\d+\.\d+\] ")
 
 
@@ -267,6 +270,12 @@ def parse_ktap(path, label):
     return list(walk(json.loads(target.read_text()))), proc.returncode
 
 
+def report_name(suite, case):
+    """(suite, case) in the report for a case of the guest."""
+    known = SUITES.get(suite, "selftests")
+    return known, case if known == suite else f"{suite}.{case}"
+
+
 def case_entries(scenario, path, label):
     """Entries of the cases in one log, and what else is wrong with its KTAP."""
     entries, problems = [], []
@@ -276,8 +285,7 @@ def case_entries(scenario, path, label):
     for names_, verdict in cases:
         suite, case = names_[0], ".".join(names_[1:]) or names_[0]
         full = f"{suite}.{case}"
-        if suite != "demo" and suite not in SUITES:
-            suite, case = "selftests", full
+        suite, case = report_name(suite, case)
         result, why = {"PASS": "pass", "SKIP": "skip"}.get(verdict, "fail"), ""
         if result == "skip":
             why = reasons.get(names_[-1], "")

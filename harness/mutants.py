@@ -3,7 +3,8 @@
 
 A mutant is a file harness/mutants/NAME.diff against the composed tree, with a header:
     Why: what the defect is and why it matters
-    Red: SCENARIO SUITE.CASE[, SUITE.CASE]   these cases must fail, not merely the build or the boot
+    Red: SCENARIO SUITE.CASE[, SUITE.CASE]   these cases (of a KUnit suite or a step of the guest) must
+                                             fail, not merely the build or the boot
     Red: SCENARIO splat REGEX                or: the log must hold a report that matches
     Red: build REGEX                         or: the compiler must refuse it with such a message
     Quick: yes                               it runs in make test as well
@@ -69,12 +70,13 @@ def mutants(quick=False, only=None):
 def scenario_for(mutant):
     """The named scenario, reduced to what can turn red."""
     scenario = boot.load(mutant.scenario)
-    scenario.name = f"{mutant.scenario}"
-    steps = {case.split(".")[1] for case in mutant.cases if case.startswith("selftests.")}
+    suites = {case.partition(".")[0] for case in mutant.cases}
     if mutant.cases:
-        scenario.run = [step for step in scenario.run if step.partition(":")[0] in steps]
-        if not any(case.partition(".")[0] in boot.SUITES for case in mutant.cases):
+        scenario.run = [step for step in scenario.run if step.partition(":")[0] in suites]
+        if len(scenario.run) == len(suites):
             scenario.kunit = ""
+        elif len(suites) == 1:
+            scenario.kunit = suites.pop()
     scenario.expect = scenario.suites = scenario.must_run = []
     return scenario
 
@@ -101,8 +103,13 @@ def try_mutant(mutant):
     if mutant.regex:
         found = boot.find_splats(run.log.read_text(errors="replace"))
         return "" if any(re.search(mutant.regex, line) for line in found) else f"no such report; {where}"
-    status = {f"{item['suite']}.{item['case']}": item["status"] for item in entries}
-    wrong = [f"{case} is {status.get(case, 'missing')}" for case in mutant.cases if status.get(case) != "fail"]
+    status = {(item["suite"], item["case"]): item["status"] for item in entries}
+    wrong = []
+    for case in mutant.cases:
+        suite, _, name = case.partition(".")
+        found = status.get(boot.report_name(suite, name), "missing")
+        if found != "fail":
+            wrong.append(f"{case} is {found}")
     return f"survives: {', '.join(wrong)}; {where}" if wrong else ""
 
 

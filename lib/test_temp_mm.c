@@ -105,15 +105,9 @@ void temp_mm_test_exit(struct kunit *test)
 	free_page((unsigned long)x->dmem);
 }
 
-static long refusals(void)
+static long refused(enum temp_mm_refusal why)
 {
-	long sum = 0;
-	int i;
-
-	for (i = 0; i < TEMP_MM_NR_REFUSALS; i++)
-		sum += atomic_long_read(&temp_mm_stats.refused[i]);
-
-	return sum;
+	return atomic_long_read(&temp_mm_stats.refused[why]);
 }
 
 static void temp_mm_test_write_lands(struct kunit *test)
@@ -358,7 +352,7 @@ static void temp_mm_test_nested(struct kunit *test)
 	bool outer_hidden, outer_back, inner_gone;
 	struct mm_struct *order[4];
 	void *a, *b;
-	long refused;
+	long count;
 	int err;
 
 	KUNIT_ASSERT_NOT_NULL(test, inner);
@@ -373,9 +367,9 @@ static void temp_mm_test_nested(struct kunit *test)
 	outer_hidden = !temp_mm_test_reads(a);
 
 	/* The wrong one: refused, and still in the inner window. */
-	refused = refusals();
+	count = refused(TEMP_MM_BAD_STATE);
 	temp_mm_unuse(x->t);
-	refused = refusals() - refused;
+	count = refused(TEMP_MM_BAD_STATE) - count;
 	order[2] = temporary_mm_loaded();
 
 	WRITE_ONCE(*(u64 *)b, NEW);
@@ -395,7 +389,7 @@ static void temp_mm_test_nested(struct kunit *test)
 	KUNIT_EXPECT_PTR_NE(test, order[1], x->t->mm);
 	KUNIT_EXPECT_PTR_EQ(test, order[2], order[1]);
 	KUNIT_EXPECT_PTR_EQ(test, order[3], x->t->mm);
-	KUNIT_EXPECT_EQ(test, refused, 1);
+	KUNIT_EXPECT_EQ(test, count, 1);
 	KUNIT_EXPECT_TRUE(test, outer_hidden);
 	KUNIT_EXPECT_TRUE(test, inner_gone);
 	KUNIT_EXPECT_TRUE(test, outer_back);
@@ -414,8 +408,8 @@ static void temp_mm_test_interrupts_on(struct kunit *test)
 	preempt_disable();
 	err = temp_mm_use(x->t);
 	if (!err) {
-		for (i = 0; i < 2000 && time_before(jiffies, start + 5); i++) {
-			udelay(100);
+		for (i = 0; i < 100000 && time_before(jiffies, start + 5); i++) {
+			udelay(5);
 			flush_tlb_kernel_range((unsigned long)x->vmem,
 					       (unsigned long)x->vmem + PAGE_SIZE);
 			WRITE_ONCE(window[2], i);
@@ -431,7 +425,6 @@ static void temp_mm_test_interrupts_on(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, same);
 	KUNIT_EXPECT_GE(test, jiffies - start, 5);
 }
-
 
 static void temp_mm_test_address_random(struct kunit *test)
 {
@@ -526,19 +519,15 @@ static void temp_mm_test_readonly_window(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, READ_ONCE(x->vmem[0]), OLD);
 }
 
-/* Each refusal: its error, one count, and not a byte changed. */
-#define EXPECT_REFUSED(test, why, call, error)					\
-do {										\
-	long __n = atomic_long_read(&temp_mm_stats.refused[why]);		\
-										\
-	KUNIT_EXPECT_EQ(test, (long)(call), (long)(error));			\
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&temp_mm_stats.refused[why]), __n + 1);	\
-} while (0)
+static long map_error(struct temp_mm *t, struct page **pages, unsigned int n, pgprot_t prot)
+{
+	return PTR_ERR_OR_ZERO(temp_mm_map(t, pages, n, prot));
+}
 
+/* Each refusal: its error, its count, and not a byte changed. */
 static void temp_mm_test_refuse_map(struct kunit *test)
 {
 	struct temp_mm_test *x = test->priv;
-	pgprotval_t rw = pgprot_val(TEMP_MM_PROT_RW);
 	struct page *three[TEST_PAGES + 1] = { x->pages[0], x->pages[1], x->pages[0] };
 	struct page *none[1] = { NULL };
 	struct page *mmio[1] = { pfn_to_page(PHYS_PFN(0xfee00000)) };
@@ -549,26 +538,40 @@ static void temp_mm_test_refuse_map(struct kunit *test)
 		{ _PAGE_GLOBAL, 0 }, { _PAGE_USER, 0 }, { 0, _PAGE_NX },
 		{ _PAGE_PCD, 0 }, { _PAGE_PWT, 0 }, { 0, _PAGE_PRESENT }, { 0, _PAGE_RW },
 	};
+	pgprot_t rw = TEMP_MM_PROT_RW;
+	long n;
 	int i;
 
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, temp_mm_map(NULL, x->pages, 1, TEMP_MM_PROT_RW), -EINVAL);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, temp_mm_map(x->t, NULL, 1, TEMP_MM_PROT_RW), -EINVAL);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, temp_mm_map(x->t, x->pages, 0, TEMP_MM_PROT_RW), -EINVAL);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, temp_mm_map(x->t, three, 3, TEMP_MM_PROT_RW), -EINVAL);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_PAGE, temp_mm_map(x->t, none, 1, TEMP_MM_PROT_RW), -EINVAL);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_PAGE, temp_mm_map(x->t, mmio, 1, TEMP_MM_PROT_RW), -EINVAL);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_PAGE, temp_mm_map(x->t, table, 1, TEMP_MM_PROT_RW), -EINVAL);
-	for (i = 0; i < ARRAY_SIZE(bad); i++)
-		EXPECT_REFUSED(test, TEMP_MM_BAD_PROT,
-			       temp_mm_map(x->t, x->pages, 1,
-					   __pgprot((rw | bad[i].set) & ~bad[i].clear)),
-			       -EINVAL);
+	n = refused(TEMP_MM_BAD_ARG);
+	KUNIT_EXPECT_EQ(test, map_error(NULL, x->pages, 1, rw), -EINVAL);
+	KUNIT_EXPECT_EQ(test, map_error(x->t, NULL, 1, rw), -EINVAL);
+	KUNIT_EXPECT_EQ(test, map_error(x->t, x->pages, 0, rw), -EINVAL);
+	KUNIT_EXPECT_EQ(test, map_error(x->t, three, TEST_PAGES + 1, rw), -EINVAL);
+	KUNIT_EXPECT_EQ(test, refused(TEMP_MM_BAD_ARG), n + 4);
+
+	n = refused(TEMP_MM_BAD_PAGE);
+	KUNIT_EXPECT_EQ(test, map_error(x->t, none, 1, rw), -EINVAL);
+	KUNIT_EXPECT_EQ(test, map_error(x->t, mmio, 1, rw), -EINVAL);
+	KUNIT_EXPECT_EQ(test, map_error(x->t, table, 1, rw), -EINVAL);
+	KUNIT_EXPECT_EQ(test, refused(TEMP_MM_BAD_PAGE), n + 3);
+
+	n = refused(TEMP_MM_BAD_PROT);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		pgprot_t prot = __pgprot((pgprot_val(rw) | bad[i].set) & ~bad[i].clear);
+
+		KUNIT_EXPECT_EQ_MSG(test, map_error(x->t, x->pages, 1, prot), -EINVAL,
+				    "protection %d", i);
+	}
+	KUNIT_EXPECT_EQ(test, refused(TEMP_MM_BAD_PROT), n + ARRAY_SIZE(bad));
 
 	/* None of this has left anything behind. */
 	KUNIT_EXPECT_TRUE(test, pte_none(*x->t->pte));
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
-	EXPECT_REFUSED(test, TEMP_MM_BAD_STATE, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW), -EBUSY);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_STATE, (temp_mm_free(x->t), 0), 0);
+	KUNIT_ASSERT_EQ(test, map_error(x->t, x->pages, 1, rw), 0);
+
+	n = refused(TEMP_MM_BAD_STATE);
+	KUNIT_EXPECT_EQ(test, map_error(x->t, x->pages, 1, rw), -EBUSY);
+	temp_mm_free(x->t);
+	KUNIT_EXPECT_EQ(test, refused(TEMP_MM_BAD_STATE), n + 2);
 	temp_mm_unmap(x->t);
 }
 
@@ -576,31 +579,45 @@ static void temp_mm_test_refuse_use(struct kunit *test)
 {
 	struct temp_mm_test *x = test->priv;
 	struct mm_struct *loaded;
-	int err[2];
+	long arg, state, n;
+	int err[5];
 
+	arg = refused(TEMP_MM_BAD_ARG);
+	state = refused(TEMP_MM_BAD_STATE);
 	preempt_disable();
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, temp_mm_use(NULL), -EINVAL);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_STATE, temp_mm_use(x->t), -EBUSY);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, (temp_mm_unuse(NULL), 0), 0);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_STATE, (temp_mm_unuse(x->t), 0), 0);
-	preempt_enable();
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, (temp_mm_unmap(NULL), 0), 0);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_STATE, (temp_mm_unmap(x->t), 0), 0);
-
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
-	if (IS_ENABLED(CONFIG_PREEMPT_COUNT))
-		EXPECT_REFUSED(test, TEMP_MM_BAD_CONTEXT, temp_mm_use(x->t), -EPERM);
-	preempt_disable();
-	err[0] = temp_mm_use(x->t);
+	err[0] = temp_mm_use(NULL);
 	err[1] = temp_mm_use(x->t);
+	temp_mm_unuse(NULL);
+	temp_mm_unuse(x->t);
+	preempt_enable();
+	temp_mm_unmap(NULL);
+	temp_mm_unmap(x->t);
+	KUNIT_EXPECT_EQ(test, err[0], -EINVAL);
+	KUNIT_EXPECT_EQ(test, err[1], -EBUSY);
+	KUNIT_EXPECT_EQ(test, refused(TEMP_MM_BAD_ARG), arg + 3);
+	KUNIT_EXPECT_EQ(test, refused(TEMP_MM_BAD_STATE), state + 3);
+
+	KUNIT_ASSERT_EQ(test, map_error(x->t, x->pages, 1, TEMP_MM_PROT_RW), 0);
+	if (IS_ENABLED(CONFIG_PREEMPT_COUNT)) {
+		n = refused(TEMP_MM_BAD_CONTEXT);
+		KUNIT_EXPECT_EQ(test, temp_mm_use(x->t), -EPERM);
+		KUNIT_EXPECT_EQ(test, refused(TEMP_MM_BAD_CONTEXT), n + 1);
+	}
+
+	/* In use: neither again, nor unmapped under the user. */
+	preempt_disable();
+	err[2] = temp_mm_use(x->t);
+	err[3] = temp_mm_use(x->t);
+	err[4] = map_error(x->t, x->pages, 1, TEMP_MM_PROT_RW);
 	temp_mm_unmap(x->t);
 	loaded = temporary_mm_loaded();
 	temp_mm_unuse(x->t);
 	preempt_enable();
 	temp_mm_unmap(x->t);
 
-	KUNIT_EXPECT_EQ(test, err[0], 0);
-	KUNIT_EXPECT_EQ(test, err[1], -EBUSY);
+	KUNIT_EXPECT_EQ(test, err[2], 0);
+	KUNIT_EXPECT_EQ(test, err[3], -EBUSY);
+	KUNIT_EXPECT_EQ(test, err[4], -EBUSY);
 	KUNIT_EXPECT_PTR_EQ(test, loaded, x->t->mm);
 	KUNIT_EXPECT_TRUE(test, pte_none(*x->t->pte));
 }
@@ -612,34 +629,44 @@ static void temp_mm_test_refuse_write(struct kunit *test)
 	u8 *end = mem + TEST_PAGES * PAGE_SIZE;
 	void *unmapped = (void *)(TEMP_MM_BASE + TEMP_MM_SIZE - PAGE_SIZE);
 	void *user = (void *)PAGE_SIZE;
+	void *top = (void *)-4L;
+	struct temp_mm *t = x->t;
+	long n;
 
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, temp_mm_write(NULL, mem, src, 8), -EINVAL);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, temp_mm_write(x->t, mem, src, 0), -EINVAL);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, temp_mm_write(x->t, mem + 1, src, TEST_PAGES * PAGE_SIZE), -EINVAL);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, temp_mm_write(x->t, mem, src, SIZE_MAX), -EINVAL);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, temp_mm_set(x->t, mem, 0, SIZE_MAX - PAGE_SIZE), -EINVAL);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ADDRESS, temp_mm_write(x->t, NULL, src, 8), -EFAULT);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ADDRESS, temp_mm_write(x->t, user, src, 8), -EFAULT);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ADDRESS, temp_mm_write(x->t, unmapped, src, 8), -EFAULT);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ADDRESS, temp_mm_write(x->t, (void *)-4L, src, 8), -EFAULT);
-	/* The page behind is the guard page of vmalloc(). */
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ADDRESS, temp_mm_write(x->t, end - 4, src, 8), -EFAULT);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ADDRESS, temp_mm_write(x->t, mem, NULL, 8), -EFAULT);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ADDRESS, temp_mm_write(x->t, mem, user, 8), -EFAULT);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ADDRESS, temp_mm_write(x->t, mem, end - 4, 8), -EFAULT);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ADDRESS, temp_mm_write(x->t, mem, (void *)-4L, 8), -EFAULT);
+	n = refused(TEMP_MM_BAD_ARG);
+	KUNIT_EXPECT_EQ(test, temp_mm_write(NULL, mem, src, 8), -EINVAL);
+	KUNIT_EXPECT_EQ(test, temp_mm_write(t, mem, src, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, temp_mm_write(t, mem + 1, src, TEST_PAGES * PAGE_SIZE), -EINVAL);
+	KUNIT_EXPECT_EQ(test, temp_mm_write(t, mem, src, SIZE_MAX), -EINVAL);
+	KUNIT_EXPECT_EQ(test, temp_mm_set(t, mem, 0, SIZE_MAX - PAGE_SIZE), -EINVAL);
+	KUNIT_EXPECT_EQ(test, refused(TEMP_MM_BAD_ARG), n + 5);
 
-	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(end - 4, (u8)(OLD >> 32), 1), NULL);
+	n = refused(TEMP_MM_BAD_ADDRESS);
+	KUNIT_EXPECT_EQ(test, temp_mm_write(t, NULL, src, 8), -EFAULT);
+	KUNIT_EXPECT_EQ(test, temp_mm_write(t, user, src, 8), -EFAULT);
+	KUNIT_EXPECT_EQ(test, temp_mm_write(t, unmapped, src, 8), -EFAULT);
+	KUNIT_EXPECT_EQ(test, temp_mm_write(t, top, src, 8), -EFAULT);
+	/* What is behind the end is the guard page of vmalloc(). */
+	KUNIT_EXPECT_EQ(test, temp_mm_write(t, end - 4, src, 8), -EFAULT);
+	KUNIT_EXPECT_EQ(test, temp_mm_write(t, mem, NULL, 8), -EFAULT);
+	KUNIT_EXPECT_EQ(test, temp_mm_write(t, mem, user, 8), -EFAULT);
+	KUNIT_EXPECT_EQ(test, temp_mm_write(t, mem, end - 4, 8), -EFAULT);
+	KUNIT_EXPECT_EQ(test, temp_mm_write(t, mem, top, 8), -EFAULT);
+	KUNIT_EXPECT_EQ(test, refused(TEMP_MM_BAD_ADDRESS), n + 9);
+
 	KUNIT_EXPECT_EQ(test, READ_ONCE(x->vmem[0]), OLD);
-	KUNIT_EXPECT_EQ(test, x->vmem[TEST_PAGES * PAGE_SIZE / 8 - 1], OLD);
-	KUNIT_EXPECT_EQ(test, temp_mm_write(x->t, mem, src, 8), 0);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(x->vmem[TEST_PAGES * PAGE_SIZE / 8 - 1]), OLD);
+	KUNIT_EXPECT_EQ(test, temp_mm_write(t, mem, src, 8), 0);
 }
 
 static void temp_mm_test_refuse_alloc(struct kunit *test)
 {
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, temp_mm_alloc(0, "none"), 0);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, temp_mm_alloc(TEMP_MM_MAX_PAGES + 1, "many"), 0);
-	EXPECT_REFUSED(test, TEMP_MM_BAD_ARG, temp_mm_alloc(1, NULL), 0);
+	long n = refused(TEMP_MM_BAD_ARG);
+
+	KUNIT_EXPECT_NULL(test, temp_mm_alloc(0, "none"));
+	KUNIT_EXPECT_NULL(test, temp_mm_alloc(TEMP_MM_MAX_PAGES + 1, "many"));
+	KUNIT_EXPECT_NULL(test, temp_mm_alloc(1, NULL));
+	KUNIT_EXPECT_EQ(test, refused(TEMP_MM_BAD_ARG), n + 3);
 	temp_mm_free(NULL);
 }
 

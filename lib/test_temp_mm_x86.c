@@ -11,6 +11,8 @@
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/mmu_context.h>
+#include <linux/nmi.h>
 #include <linux/perf_event.h>
 #include <linux/sched/mm.h>
 #include <linux/uaccess.h>
@@ -19,8 +21,6 @@
 #include <asm/apic.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
-#include <asm/mmu_context.h>
-#include <asm/nmi.h>
 #include <asm/tlbflush.h>
 
 #include "test_temp_mm.h"
@@ -184,39 +184,6 @@ static void temp_mm_test_ldt_and_rdpmc(struct kunit *test)
 	KUNIT_EXPECT_NE(test, pce[0], 0);
 	KUNIT_EXPECT_EQ(test, pce[1], 0);
 	KUNIT_EXPECT_NE(test, pce[2], 0);
-}
-
-static void temp_mm_test_lam(struct kunit *test)
-{
-	struct temp_mm_test *x = test->priv;
-	unsigned long cr3[3], addr = 0;
-	struct mm_struct *mm;
-	int err;
-
-	if (!cpu_feature_enabled(X86_FEATURE_LAM))
-		kunit_skip(test, "the processor has no LAM");
-
-#ifdef CONFIG_ADDRESS_MASKING
-	mm = user_mm(test, &addr, "user");
-	mm->context.lam_cr3_mask = X86_CR3_LAM_U57;
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
-	kthread_use_mm(mm);
-	preempt_disable();
-	cr3[0] = __read_cr3() & X86_CR3_LAM_U57;
-	err = temp_mm_use(x->t);
-	cr3[1] = __read_cr3() & X86_CR3_LAM_U57;
-	temp_mm_unuse(x->t);
-	cr3[2] = __read_cr3() & X86_CR3_LAM_U57;
-	preempt_enable();
-	kthread_unuse_mm(mm);
-	temp_mm_unmap(x->t);
-	mmput(mm);
-
-	KUNIT_EXPECT_EQ(test, err, 0);
-	KUNIT_EXPECT_NE(test, cr3[0], 0);
-	KUNIT_EXPECT_EQ(test, cr3[1], 0);
-	KUNIT_EXPECT_NE(test, cr3[2], 0);
-#endif
 }
 
 /* Breakpoints on one variable; each hit counts. */
@@ -523,7 +490,6 @@ static struct kunit_case temp_mm_x86_cases[] = {
 	KUNIT_CASE(temp_mm_test_lazy_tlb),
 	KUNIT_CASE(temp_mm_test_flush_while_away),
 	KUNIT_CASE(temp_mm_test_ldt_and_rdpmc),
-	KUNIT_CASE(temp_mm_test_lam),
 	KUNIT_CASE(temp_mm_test_breakpoints_nested),
 	KUNIT_CASE(temp_mm_test_breakpoint_installed_inside),
 	KUNIT_CASE(temp_mm_test_nmi_inside),

@@ -13,6 +13,7 @@
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
 #include <linux/mmu_context.h>
+#include <linux/pgalloc.h>
 #include <linux/preempt.h>
 #include <linux/random.h>
 #include <linux/seq_file.h>
@@ -22,7 +23,6 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
-#include <asm/pgalloc.h>
 #include <asm/tlb.h>
 
 /*
@@ -49,13 +49,26 @@ static const struct {
 	const char *word;
 	const char *line;
 } temp_mm_refusals[] = {
-	[TEMP_MM_BAD_ARG]	= { -EINVAL, "argument", "NULL, or a size that does not fit the window" },
-	[TEMP_MM_BAD_PROT]	= { -EINVAL, "protection", "protection is global, user, executable or uncached" },
-	[TEMP_MM_BAD_PAGE]	= { -EINVAL, "page", "page is not RAM, or is a page table" },
-	[TEMP_MM_BAD_ADDRESS]	= { -EFAULT, "address", "no kernel memory at this address" },
-	[TEMP_MM_BAD_CONTEXT]	= { -EPERM, "context", "not in an NMI, and only with preemption off" },
-	[TEMP_MM_BAD_STATE]	= { -EBUSY, "state", "in use by another, or not mapped, or not in use" },
+	[TEMP_MM_BAD_ARG] = {
+		-EINVAL, "argument", "NULL, or a size that does not fit the window"
+	},
+	[TEMP_MM_BAD_PROT] = {
+		-EINVAL, "protection", "protection is global, user, executable or uncached"
+	},
+	[TEMP_MM_BAD_PAGE] = {
+		-EINVAL, "page", "page is not RAM, or is a page table"
+	},
+	[TEMP_MM_BAD_ADDRESS] = {
+		-EFAULT, "address", "no kernel memory at this address"
+	},
+	[TEMP_MM_BAD_CONTEXT] = {
+		-EPERM, "context", "not in an NMI, and only with preemption off"
+	},
+	[TEMP_MM_BAD_STATE] = {
+		-EBUSY, "state", "in use by another, or not mapped, or not in use"
+	},
 };
+
 static_assert(ARRAY_SIZE(temp_mm_refusals) == TEMP_MM_NR_REFUSALS);
 
 struct temp_mm_stats temp_mm_stats;
@@ -79,15 +92,15 @@ static noinline int temp_mm_refuse(const struct temp_mm *t,
 	return temp_mm_refusals[why].err;
 }
 
-/* Pairs with smp_store_release() in temp_mm_release(). */
 static bool temp_mm_claim(struct temp_mm *t, int from, int to)
 {
+	/* Pairs with smp_store_release() in temp_mm_release(). */
 	return try_cmpxchg_acquire(&t->state, &from, to);
 }
 
-/* Pairs with the acquire in temp_mm_claim(). */
 static void temp_mm_release(struct temp_mm *t, int to)
 {
+	/* Pairs with try_cmpxchg_acquire() in temp_mm_claim(). */
 	smp_store_release(&t->state, to);
 }
 

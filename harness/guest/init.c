@@ -11,6 +11,7 @@
  * step may come last, so the output of a step is held back until it ends.
  */
 #define _GNU_SOURCE
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
@@ -159,10 +160,19 @@ static void run_step(int number, char *name)
 static void shell(void)
 {
 	pid_t pid = fork();
+	int fd;
 
 	if (!pid) {
+		/* The console is no terminal that can send signals; the port behind it is. */
 		setsid();
-		execl("/bin/busybox", "setsid", "-c", "/bin/sh", "-l", NULL);
+		fd = open("/dev/ttyS0", O_RDWR);
+		if (fd >= 0) {
+			ioctl(fd, TIOCSCTTY, 1);
+			dup2(fd, STDIN_FILENO);
+			dup2(fd, STDOUT_FILENO);
+			dup2(fd, STDERR_FILENO);
+		}
+		execl("/bin/sh", "sh", "-l", NULL);
 		_exit(127);
 	}
 	while (wait(NULL) != pid)

@@ -2,9 +2,9 @@
 /*
  * A process with much state that a switch of the mm could lose makes the kernel
  * write its text in the context of that process: an LDT, rdpmc, a watchpoint, LAM.
+ * task[:ROUNDS]
  */
 #define _GNU_SOURCE
-#include <asm/ldt.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
 #include <stdint.h>
@@ -13,19 +13,19 @@
 
 #include "poking.h"
 
-#define ROUNDS 20
 #define ARCH_ENABLE_TAGGED_ADDR 0x4002
 /* Entry 0 of the LDT, privilege 3. */
 #define LDT_SELECTOR 0x07
 
 static volatile uint64_t watched;
+static int rounds = 20;
 
 /* Without the tracer: it takes seconds, and the poke program covers it. */
 static int poke_all(const char **why)
 {
 	int i, round, ret = 0;
 
-	for (round = 0; round < ROUNDS && !ret; round++)
+	for (round = 0; round < rounds && !ret; round++)
 		for (i = 0; i < POKE_WAYS && !ret; i++)
 			if (poke_ways[i].way != poke_ftrace)
 				ret = poke_ways[i].way(why);
@@ -50,9 +50,8 @@ static void test_ldt(void)
 {
 	uint32_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-	struct user_desc entry = {
-		.entry_number = 0, .limit = 4095, .seg_32bit = 1, .useable = 1,
-	};
+	/* struct user_desc: number, base, limit, flags (a 32-bit segment, for user space). */
+	uint32_t entry[4] = { 0, 0, 4095, 0x41 };
 	const char *why = "";
 	uint32_t kept, fresh;
 	int ret;
@@ -62,8 +61,8 @@ static void test_ldt(void)
 		return;
 	}
 	*page = 0x5ca1ab1e;
-	entry.base_addr = (uint32_t)(uintptr_t)page;
-	if (syscall(SYS_modify_ldt, 1, &entry, sizeof(entry))) {
+	entry[1] = (uint32_t)(uintptr_t)page;
+	if (syscall(SYS_modify_ldt, 1, entry, sizeof(entry))) {
 		ktap_ok(0, "ldt", "modify_ldt: %s", strerror(errno));
 		return;
 	}
@@ -154,11 +153,13 @@ static void test_lam(void)
 	ktap_ok(!ret && *tagged == watched, "lam", "poke: %s (%d)", why, ret);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const char *why = "";
 	int ret;
 
+	if (argc > 1 && argv[1])
+		rounds = atoi(argv[1]);
 	ret = poke_all(&why);
 	ktap_ok(!ret, "plain", "%s: %s", why, strerror(-ret));
 	test_ldt();

@@ -53,6 +53,12 @@ class Drift(WithSample):
                      "changed since the pinned base: mm/Makefile, mm/memory.c"):
             self.assertIn(word, str(caught.exception))
 
+    def test_file_without_a_hash(self):
+        write(self.root, {"base/PREIMAGES": ""})
+        with mock.patch.object(base, "say") as said:
+            base.accept(self.base, "6.12.1-1", self.root)
+        self.assertIn("mm/Makefile, mm/memory.c changed", said.call_args[0][0])
+
     def test_file_is_gone(self):
         (self.base / "mm/Makefile").unlink()
         with self.assertRaisesRegex(HarnessError, "series/first: edits mm/Makefile, which neither"):

@@ -60,9 +60,22 @@ int __must_check temp_mm_set(struct temp_mm *t, void *dst, u8 c, size_t len);
 /*
  * scoped_cond_guard(temp_mm, return -EBUSY, t) { ... } runs its body with the
  * window of t in use; the second argument is what to do when it can't be had.
+ * There is no unconditional form, since temp_mm_use() can fail.
  */
-DEFINE_GUARD(temp_mm, struct temp_mm *, _T = temp_mm_use(_T) ? NULL : _T,
-	     temp_mm_unuse(_T))
+static inline void temp_mm_guard_end(struct temp_mm *t)
+{
+	if (t)
+		temp_mm_unuse(t);
+}
+
+__DEFINE_CLASS_IS_CONDITIONAL(temp_mm, true);
+DEFINE_CLASS(temp_mm, struct temp_mm *, temp_mm_guard_end(_T),
+	     temp_mm_use(_T) ? NULL : _T, struct temp_mm *_T)
+
+static inline void *class_temp_mm_lock_ptr(class_temp_mm_t *t)
+{
+	return *t;
+}
 
 /**
  * struct temp_mm_percpu - one temporary mm for each online CPU

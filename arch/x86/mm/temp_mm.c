@@ -8,11 +8,11 @@
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/mmdebug.h>
+#include <linux/mmu_context.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
 
 #include <asm/debugreg.h>
-#include <asm/mmu_context.h>
 #include <asm/paravirt.h>
 #include <asm/temp_mm.h>
 #include <asm/tlbflush.h>

@@ -11,9 +11,8 @@
  */
 #define pr_fmt(fmt) "bench: " fmt
 
-#include <linux/completion.h>
+#include <linux/gfp.h>
 #include <linux/hardirq.h>
-#include <linux/interrupt.h>
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
@@ -21,7 +20,6 @@
 #include <linux/mutex.h>
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
-#include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>

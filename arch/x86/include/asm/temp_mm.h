@@ -53,8 +53,9 @@ bool arch_temp_mm_page_ok(struct page *page);
 
 #else /* !CONFIG_TEMP_MM */
 
+#include <linux/mmu_context.h>
+
 #include <asm/debugreg.h>
-#include <asm/mmu_context.h>
 #include <asm/tlbflush.h>
 
 /* What text poking needs, and no more: interrupts off, never nested. */

@@ -24,8 +24,12 @@ OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 # What the report calls a suite, by the KUnit suite or the guest's step; all others are "selftests".
 SUITES = {
     "temp_mm": "temp_mm", "temp_mm_x86": "temp_mm", "splat_temp_mm": "temp_mm",
-    "pg_table": "pg_table", "prmem": "prmem", "ima": "ima", "asi": "asi", "demo": "demo",
+    "pg_table": "pg_table", "prmem": "prmem", "ima": "ima", "asi": "asi", "demo": "demo", "rerun": "temp_mm",
 }
+# THREADS: with a thread for each CPU, QEMU 7.2 sometimes goes on executing an instruction that another
+# CPU has replaced: a CPU stumbles over an int3 that text_poke_bp() has long removed. The plain base
+# kernel died in 3 of 6 boots of poke with 4 CPUs, and in 0 of 6 with the CPUs in turn. So only a
+# scenario that pokes no hot text may ask for "multi".
 TIMESTAMP = re.compile(r"^\[ *\d+\.\d+\] ")
 
 
@@ -47,7 +51,7 @@ class Scenario:
     expect: list = field(default_factory=list)       # regexes that must be found in the log
     expect_splat: list = field(default_factory=list) # regexes of the reports provoked on purpose
     tracer_selftest: str = ""   # "yes": the tests that ftrace runs on itself during boot, 20 s of them
-    threads: str = "multi"      # of TCG: one per CPU, or "single" for all of them in turn
+    threads: str = "single"     # of TCG: all CPUs in turn, or "multi"; see THREADS
     timeout: int = 180
 
 
@@ -79,14 +83,14 @@ def load(name):
     return scenario
 
 
-def accelerator(threads="multi"):
+def accelerator(threads="single"):
     """TCG unless ACCEL says otherwise: a /dev/kvm that opens may still be unusable."""
     accel = os.environ.get("ACCEL", "tcg")
     return f"tcg,thread={threads}" if accel == "tcg" else accel
 
 
 def qemu_command(kernel, initrd, cmdline, cpu="max,la57=off", smp=1, memory="512M", ovmf_vars=None, results=None,
-                 interactive=False, threads="multi", extra=()):
+                 interactive=False, threads="single", extra=()):
     """The command line of QEMU. The console is its stdout, the second serial port the file @results."""
     command = ["qemu-system-x86_64", "-accel", accelerator(threads), "-cpu", cpu, "-smp", str(smp), "-m", memory]
     if ovmf_vars:

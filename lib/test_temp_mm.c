@@ -740,6 +740,7 @@ static void temp_mm_test_percpu(struct kunit *test)
 
 /* The instance of a CPU in hard and soft interrupts that come while a task uses it. */
 static struct percpu_job context_job;
+static DEFINE_RAW_SPINLOCK(context_lock);
 
 static void context_irq(struct irq_work *work)
 {
@@ -754,7 +755,6 @@ static void context_softirq(struct tasklet_struct *tasklet)
 static void temp_mm_test_contexts(struct kunit *test)
 {
 	struct irq_work work = IRQ_WORK_INIT_HARD(context_irq);
-	DEFINE_RAW_SPINLOCK(lock);
 	struct temp_mm_test *x = test->priv;
 	struct tasklet_struct tasklet;
 	int i;
@@ -768,11 +768,11 @@ static void temp_mm_test_contexts(struct kunit *test)
 	for (i = 0; i < 200; i++) {
 		unsigned long flags;
 
-		raw_spin_lock_irqsave(&lock, flags);
+		raw_spin_lock_irqsave(&context_lock, flags);
 		irq_work_queue(&work);
 		tasklet_schedule(&tasklet);
 		percpu_write(&context_job);
-		raw_spin_unlock_irqrestore(&lock, flags);
+		raw_spin_unlock_irqrestore(&context_lock, flags);
 		percpu_write(&context_job);
 		irq_work_sync(&work);
 	}

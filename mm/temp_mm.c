@@ -170,7 +170,7 @@ static void temp_mm_free_mm(struct mm_struct *mm)
 	kfree(mm);
 }
 
-/* One table for each level, once for all: temp_mm_place() only moves them. */
+/* One table for each level, once for all: temp_mm_move() moves the entries. */
 static int temp_mm_alloc_tables(struct temp_mm *t)
 {
 	unsigned long addr = t->addr;
@@ -191,6 +191,9 @@ static int temp_mm_alloc_tables(struct temp_mm *t)
 	if (!pmd || pte_alloc(mm, pmd))
 		return -ENOMEM;
 
+	t->p4d = p4d;
+	t->pud = pud;
+	t->pmd = pmd;
 	t->pte = pte_offset_kernel(pmd, addr);
 	return 0;
 }
@@ -287,9 +290,13 @@ void temp_mm_free(struct temp_mm *t)
  */
 static unsigned long temp_mm_pick(struct temp_mm *t)
 {
-	unsigned long addr = siphash_1u64(t->nonce++, &t->key);
+	u64 pfn = hsiphash_1u32(t->nonce++, &t->key);
+	unsigned long addr;
 
-	addr = TEMP_MM_BASE + (addr & (TEMP_MM_SIZE - 1) & PAGE_MASK);
+	if (TEMP_MM_SIZE >> PAGE_SHIFT > U32_MAX)
+		pfn |= (u64)hsiphash_1u32(t->nonce++, &t->key) << 32;
+
+	addr = TEMP_MM_BASE + ((pfn << PAGE_SHIFT) & (TEMP_MM_SIZE - 1));
 	if (addr < TEMP_MM_BASE + TEMP_MM_GUARD)
 		addr += TEMP_MM_GUARD;
 
@@ -300,75 +307,65 @@ static unsigned long temp_mm_pick(struct temp_mm *t)
 	return addr;
 }
 
+/* The start of the table that an entry is in. */
+#define temp_mm_table(entry)	((typeof(entry))((unsigned long)(entry) & PAGE_MASK))
+
 /*
- * Make the page tables of @t lead to @addr instead of t->addr: on each level,
- * move the only entry there is.
+ * Make the page tables lead to a new address.  Each has just one entry, which
+ * only has to move.  No CPU has these tables loaded.
  */
-static pte_t *temp_mm_place(struct temp_mm *t, unsigned long addr)
+static void temp_mm_move(struct temp_mm *t)
 {
-	pgd_t *pgd = pgd_offset(t->mm, addr);
-	p4d_t *old_p4d = p4d_offset(pgd, t->addr);
-	p4d_t *p4d = p4d_offset(pgd, addr);
-	pud_t *old_pud, *pud;
-	pmd_t *old_pmd, *pmd;
+	unsigned long addr = temp_mm_pick(t);
+	pud_t pud = *t->pud;
+	pmd_t pmd = *t->pmd;
 
-	if (p4d != old_p4d) {
-		set_p4d(p4d, *old_p4d);
-		p4d_clear(old_p4d);
+	if (!mm_p4d_folded(t->mm)) {
+		p4d_t p4d = *t->p4d;
+
+		p4d_clear(t->p4d);
+		t->p4d = temp_mm_table(t->p4d) + p4d_index(addr);
+		set_p4d(t->p4d, p4d);
 	}
 
-	old_pud = pud_offset(p4d, t->addr);
-	pud = pud_offset(p4d, addr);
-	if (pud != old_pud) {
-		set_pud(pud, *old_pud);
-		pud_clear(old_pud);
-	}
+	pud_clear(t->pud);
+	t->pud = temp_mm_table(t->pud) + pud_index(addr);
+	set_pud(t->pud, pud);
 
-	old_pmd = pmd_offset(pud, t->addr);
-	pmd = pmd_offset(pud, addr);
-	if (pmd != old_pmd) {
-		set_pmd(pmd, *old_pmd);
-		pmd_clear(old_pmd);
-	}
+	pmd_clear(t->pmd);
+	t->pmd = temp_mm_table(t->pmd) + pmd_index(addr);
+	set_pmd(t->pmd, pmd);
 
+	t->pte = temp_mm_table(t->pte) + pte_index(addr);
 	t->addr = addr;
-
-	return pte_offset_kernel(pmd, addr);
 }
 
-static void *__temp_mm_map(struct temp_mm *t, struct page **pages,
-			   unsigned int n, pgprot_t prot, unsigned long caller)
+static void temp_mm_set_pte(struct temp_mm *t, unsigned int i, struct page *page,
+			    pgprot_t prot)
+{
+	set_pte_at(t->mm, t->addr + i * PAGE_SIZE, t->pte + i, mk_pte(page, prot));
+}
+
+/*
+ * After the last temp_mm_set_pte().  No CPU has it loaded; the next one that
+ * does starts from scratch.
+ */
+static void temp_mm_mapped(struct temp_mm *t, unsigned int n)
+{
+	t->nr_mapped = n;
+	temporary_mm_changed(t->mm, t->addr, t->addr + n * PAGE_SIZE);
+}
+
+/*
+ * What a TLB still has of this belongs to an mm that gets loaded only after the
+ * next temp_mm_mapped(), and then with a flush.
+ */
+static void temp_mm_clear(struct temp_mm *t)
 {
 	unsigned int i;
 
-	if (!t || !pages || !n || n > t->nr_pages)
-		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_ARG, caller));
-
-	if (in_nmi())
-		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_CONTEXT, caller));
-
-	if (!arch_temp_mm_prot_ok(prot))
-		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_PROT, caller));
-
-	for (i = 0; i < n; i++) {
-		if (!pages[i] || !arch_temp_mm_page_ok(pages[i]))
-			return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_PAGE, caller));
-	}
-
-	if (!temp_mm_claim(t, TEMP_MM_IDLE, TEMP_MM_BUSY))
-		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_STATE, caller));
-
-	t->pte = temp_mm_place(t, temp_mm_pick(t));
-	for (i = 0; i < n; i++)
-		set_pte_at(t->mm, t->addr + i * PAGE_SIZE, t->pte + i,
-			   mk_pte(pages[i], prot));
-	t->nr_mapped = n;
-
-	/* No CPU has it loaded.  The next one that does starts from scratch. */
-	arch_temp_mm_changed(t->mm);
-	temp_mm_release(t, TEMP_MM_MAPPED);
-
-	return (void *)t->addr;
+	for (i = 0; i < t->nr_mapped; i++)
+		pte_clear(t->mm, t->addr + i * PAGE_SIZE, t->pte + i);
 }
 
 /**
@@ -391,26 +388,32 @@ static void *__temp_mm_map(struct temp_mm *t, struct page **pages,
 void *temp_mm_map(struct temp_mm *t, struct page **pages, unsigned int n,
 		  pgprot_t prot)
 {
-	return __temp_mm_map(t, pages, n, prot, _RET_IP_);
-}
-
-static void __temp_mm_unmap(struct temp_mm *t, unsigned long caller)
-{
 	unsigned int i;
 
-	if (!t || !temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_BUSY)) {
-		temp_mm_refuse(t, t ? TEMP_MM_BAD_STATE : TEMP_MM_BAD_ARG, caller);
-		return;
+	if (!t || !pages || !n || n > t->nr_pages)
+		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_ARG, _RET_IP_));
+
+	if (in_nmi())
+		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_CONTEXT, _RET_IP_));
+
+	if (!arch_temp_mm_prot_ok(prot))
+		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_PROT, _RET_IP_));
+
+	for (i = 0; i < n; i++) {
+		if (!pages[i] || !arch_temp_mm_page_ok(pages[i]))
+			return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_PAGE, _RET_IP_));
 	}
 
-	/*
-	 * What a TLB still has of this belongs to an mm that gets loaded only
-	 * after the next temp_mm_map(), and then with a flush.
-	 */
-	for (i = 0; i < t->nr_mapped; i++)
-		pte_clear(t->mm, t->addr + i * PAGE_SIZE, t->pte + i);
+	if (!temp_mm_claim(t, TEMP_MM_IDLE, TEMP_MM_BUSY))
+		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_));
 
-	temp_mm_release(t, TEMP_MM_IDLE);
+	temp_mm_move(t);
+	for (i = 0; i < n; i++)
+		temp_mm_set_pte(t, i, pages[i], prot);
+	temp_mm_mapped(t, n);
+	temp_mm_release(t, TEMP_MM_MAPPED);
+
+	return (void *)t->addr;
 }
 
 /**
@@ -421,24 +424,13 @@ static void __temp_mm_unmap(struct temp_mm *t, unsigned long caller)
  */
 void temp_mm_unmap(struct temp_mm *t)
 {
-	__temp_mm_unmap(t, _RET_IP_);
-}
+	if (!t || !temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_BUSY)) {
+		temp_mm_refuse(t, t ? TEMP_MM_BAD_STATE : TEMP_MM_BAD_ARG, _RET_IP_);
+		return;
+	}
 
-static int __temp_mm_use(struct temp_mm *t, unsigned long caller)
-{
-	if (!t)
-		return temp_mm_refuse(t, TEMP_MM_BAD_ARG, caller);
-
-	if (in_nmi() || preemptible())
-		return temp_mm_refuse(t, TEMP_MM_BAD_CONTEXT, caller);
-
-	if (!temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_USED))
-		return temp_mm_refuse(t, TEMP_MM_BAD_STATE, caller);
-
-	t->user = current;
-	t->prev = use_temporary_mm(t->mm);
-
-	return 0;
+	temp_mm_clear(t);
+	temp_mm_release(t, TEMP_MM_IDLE);
 }
 
 /**
@@ -456,30 +448,19 @@ static int __temp_mm_use(struct temp_mm *t, unsigned long caller)
  */
 int temp_mm_use(struct temp_mm *t)
 {
-	return __temp_mm_use(t, _RET_IP_);
-}
+	if (!t)
+		return temp_mm_refuse(t, TEMP_MM_BAD_ARG, _RET_IP_);
 
-static void __temp_mm_unuse(struct temp_mm *t, unsigned long caller)
-{
-	struct mm_struct *loaded = temporary_mm_loaded();
+	if (in_nmi() || preemptible())
+		return temp_mm_refuse(t, TEMP_MM_BAD_CONTEXT, _RET_IP_);
 
-	if (!t) {
-		temp_mm_refuse(t, TEMP_MM_BAD_ARG, caller);
-		return;
-	}
+	if (!temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_USED))
+		return temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
 
-	/*
-	 * If none is loaded although @t is in use, the user has scheduled.
-	 * unuse_temporary_mm() has something to say about that.
-	 */
-	if (READ_ONCE(t->state) != TEMP_MM_USED || t->user != current ||
-	    (loaded && loaded != t->mm)) {
-		temp_mm_refuse(t, TEMP_MM_BAD_STATE, caller);
-		return;
-	}
+	t->user = current;
+	t->prev = use_temporary_mm(t->mm);
 
-	unuse_temporary_mm(t->mm, t->prev);
-	temp_mm_release(t, TEMP_MM_MAPPED);
+	return 0;
 }
 
 /**
@@ -492,7 +473,25 @@ static void __temp_mm_unuse(struct temp_mm *t, unsigned long caller)
  */
 void temp_mm_unuse(struct temp_mm *t)
 {
-	__temp_mm_unuse(t, _RET_IP_);
+	struct mm_struct *loaded = temporary_mm_loaded();
+
+	if (!t) {
+		temp_mm_refuse(t, TEMP_MM_BAD_ARG, _RET_IP_);
+		return;
+	}
+
+	/*
+	 * If none is loaded although @t is in use, the user has scheduled.
+	 * unuse_temporary_mm() has something to say about that.
+	 */
+	if (READ_ONCE(t->state) != TEMP_MM_USED || t->user != current ||
+	    (loaded && loaded != t->mm)) {
+		temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
+		return;
+	}
+
+	unuse_temporary_mm(t->mm, t->prev);
+	temp_mm_release(t, TEMP_MM_MAPPED);
 }
 
 /* No reference is taken: the caller owns what it wants to write to. */
@@ -504,11 +503,17 @@ static struct page *temp_mm_page_of(const void *addr)
 	return virt_addr_valid(addr) ? virt_to_page(addr) : NULL;
 }
 
-/* Can all of it be read?  So that a bad source is refused, not half copied. */
+/*
+ * Can all of it be read, so that nothing is left half copied?  Of a source in a
+ * single page, the first load tells before the first store.
+ */
 static bool temp_mm_readable(const void *src, size_t len)
 {
 	const void *last = src + len - 1;
 	u8 byte;
+
+	if (offset_in_page(src) + len <= PAGE_SIZE)
+		return true;
 
 	if (last < src)
 		return false;
@@ -521,15 +526,14 @@ static bool temp_mm_readable(const void *src, size_t len)
 	return true;
 }
 
-/* Copy from @src; or set to @c, if @src is NULL and @set. */
+/* Copy from @src; or set to @c, if @set. */
 static int temp_mm_store(struct temp_mm *t, void *dst, const void *src, u8 c,
 			 bool set, size_t len, unsigned long caller)
 {
 	unsigned long offset = offset_in_page(dst);
-	struct page *pages[TEMP_MM_MAX_PAGES];
+	struct mm_struct *prev;
 	unsigned int i, n;
-	void *window;
-	int err;
+	int err = 0;
 
 	if (!t || !len || len > (t->nr_pages << PAGE_SHIFT) - offset)
 		return temp_mm_refuse(t, TEMP_MM_BAD_ARG, caller);
@@ -537,33 +541,39 @@ static int temp_mm_store(struct temp_mm *t, void *dst, const void *src, u8 c,
 	if (in_nmi())
 		return temp_mm_refuse(t, TEMP_MM_BAD_CONTEXT, caller);
 
-	n = PFN_UP(offset + len);
-	for (i = 0; i < n; i++) {
-		pages[i] = temp_mm_page_of(dst + i * PAGE_SIZE);
-		if (!pages[i])
-			return temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller);
-	}
-
 	if (!set && !temp_mm_readable(src, len))
 		return temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller);
 
 	guard(irqsave)();
 
-	window = __temp_mm_map(t, pages, n, TEMP_MM_PROT_RW, caller);
-	if (IS_ERR(window))
-		return PTR_ERR(window);
+	/* Busy from beginning to end: nobody else can use or unmap it. */
+	if (!temp_mm_claim(t, TEMP_MM_IDLE, TEMP_MM_BUSY))
+		return temp_mm_refuse(t, TEMP_MM_BAD_STATE, caller);
 
-	err = __temp_mm_use(t, caller);
-	if (!err) {
-		if (set)
-			memset(window + offset, c, len);
-		else
-			err = copy_from_kernel_nofault(window + offset, src, len);
-		__temp_mm_unuse(t, caller);
+	temp_mm_move(t);
+	n = PFN_UP(offset + len);
+	for (i = 0; i < n; i++) {
+		struct page *page = temp_mm_page_of(dst + i * PAGE_SIZE);
+
+		if (!page || !arch_temp_mm_page_ok(page))
+			break;
+		temp_mm_set_pte(t, i, page, TEMP_MM_PROT_RW);
 	}
-	__temp_mm_unmap(t, caller);
+	temp_mm_mapped(t, i);
 
-	return err;
+	if (i == n) {
+		prev = use_temporary_mm(t->mm);
+		if (set)
+			memset((void *)t->addr + offset, c, len);
+		else
+			err = copy_from_kernel_nofault((void *)t->addr + offset, src, len);
+		unuse_temporary_mm(t->mm, prev);
+	}
+
+	temp_mm_clear(t);
+	temp_mm_release(t, TEMP_MM_IDLE);
+
+	return i == n && !err ? 0 : temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller);
 }
 
 /**

@@ -37,10 +37,13 @@ struct temp_mm {
 	struct mm_struct	*prev;		/* while in use */
 	struct task_struct	*user;		/* while in use */
 	const char		*name;
-	pte_t			*pte;		/* of the window */
+	p4d_t			*p4d;		/* the one entry of each table */
+	pud_t			*pud;		/* that leads to the window */
+	pmd_t			*pmd;
+	pte_t			*pte;		/* first one of the window */
 	unsigned long		addr;		/* of the window */
-	siphash_key_t		key;		/* random addresses come from */
-	u64			nonce;		/* these two */
+	hsiphash_key_t		key;		/* random addresses come from */
+	u32			nonce;		/* these two */
 	unsigned int		nr_pages;	/* most that can be mapped */
 	unsigned int		nr_mapped;
 	int			state;

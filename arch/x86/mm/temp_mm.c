@@ -149,19 +149,6 @@ void arch_temp_mm_exit(struct mm_struct *mm)
 }
 
 /**
- * arch_temp_mm_changed - the page tables of a temporary mm have changed
- * @mm: the mm, not loaded on any CPU
- *
- * The next load of @mm, on whatever CPU, flushes all that this CPU may have
- * cached of it.  The increment of the generation is a full barrier; it pairs
- * with the read of tlb_gen in switch_mm_irqs_off().
- */
-void arch_temp_mm_changed(struct mm_struct *mm)
-{
-	inc_mm_tlb_gen(mm);
-}
-
-/**
  * arch_temp_mm_prot_ok - is this a protection for a window?
  * @prot: protection of the caller of temp_mm_map()
  *
@@ -187,8 +174,9 @@ bool arch_temp_mm_prot_ok(pgprot_t prot)
  * arch_temp_mm_page_ok - is this a page that a window may map?
  * @page: what the caller of temp_mm_map() takes for a page
  *
- * Only what the kernel has as RAM, and no page table.  Nothing is read through
- * @page before it is known to be the struct page of RAM.
+ * Only what the kernel has mapped as RAM, and no page table.  Nothing is read
+ * through @page before the first is known, so @page may be what an address of
+ * I/O memory leads to.
  *
  * Return: true if it is.
  */
@@ -196,6 +184,5 @@ bool arch_temp_mm_page_ok(struct page *page)
 {
 	unsigned long pfn = page_to_pfn(page);
 
-	return pfn_range_is_mapped(pfn, pfn + 1) && pfn_valid(pfn) &&
-	       !PageTable(page);
+	return pfn_range_is_mapped(pfn, pfn + 1) && !PageTable(page);
 }

@@ -236,18 +236,6 @@ static void temp_teardown(void)
 	k.temp_mm_free(temp);
 }
 
-static __always_inline void switch_round(const enum bench_nr nr)
-{
-	struct mm_struct *prev;
-
-	preempt_disable();
-	ROUND_BEGIN(nr);
-	prev = k.use_temporary_mm(temp->mm);
-	k.unuse_temporary_mm(temp->mm, prev);
-	ROUND_END(nr);
-	preempt_enable();
-}
-
 static struct temp_mm *held[MAX_HELD];
 
 static void release(void)
@@ -273,6 +261,18 @@ static int hold(unsigned int n)
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+static __always_inline void switch_round(const enum bench_nr nr)
+{
+	struct mm_struct *prev;
+
+	preempt_disable();
+	ROUND_BEGIN(nr);
+	prev = k.use_temporary_mm(temp->mm);
+	k.unuse_temporary_mm(temp->mm, prev);
+	ROUND_END(nr);
+	preempt_enable();
 }
 
 static void temp_mm_switch(void)

@@ -129,6 +129,24 @@ void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev)
 }
 
 /**
+ * temporary_mm_changed - the page tables of a temporary mm have changed
+ * @mm: the mm, not loaded on any CPU
+ * @start: first address with a change
+ * @end: end of the addresses with a change
+ *
+ * The next load of @mm, on whatever CPU, flushes all that this CPU may have
+ * cached of it.  Nobody has to be interrupted, and nothing flushed now.
+ *
+ * The increment of the generation is a full barrier.  It pairs with the read
+ * of tlb_gen in switch_mm_irqs_off().
+ */
+void temporary_mm_changed(struct mm_struct *mm, unsigned long start,
+			  unsigned long end)
+{
+	inc_mm_tlb_gen(mm);
+}
+
+/**
  * arch_temp_mm_init - make an mm fit for temp_mm_use()
  * @mm: a new mm with its PGD, not loaded anywhere
  */

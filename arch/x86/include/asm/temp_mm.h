@@ -6,13 +6,14 @@
 #include <linux/pgtable.h>
 
 #include <asm/mmu.h>
-#include <asm/tlbflush.h>
 
 #ifdef CONFIG_TEMP_MM
 
 struct mm_struct *use_temporary_mm(struct mm_struct *temp);
 void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev);
 struct mm_struct *temporary_mm_loaded(void);
+void temporary_mm_changed(struct mm_struct *mm, unsigned long start,
+			  unsigned long end);
 
 /**
  * mm_set_temporary - declare an mm to be a temporary mm
@@ -25,24 +26,6 @@ struct mm_struct *temporary_mm_loaded(void);
 static inline void mm_set_temporary(struct mm_struct *mm)
 {
 	__set_bit(MM_CONTEXT_TEMPORARY, &mm->context.flags);
-}
-
-/**
- * temporary_mm_changed - the page tables of a temporary mm have changed
- * @mm: the mm, not loaded on any CPU
- * @start: first address with a change
- * @end: end of the addresses with a change
- *
- * The next load of @mm, on whatever CPU, flushes all that this CPU may have
- * cached of it.  Nobody has to be interrupted, and nothing flushed now.
- *
- * The increment of the generation is a full barrier.  It pairs with the read
- * of tlb_gen in switch_mm_irqs_off().
- */
-static inline void temporary_mm_changed(struct mm_struct *mm,
-					unsigned long start, unsigned long end)
-{
-	inc_mm_tlb_gen(mm);
 }
 
 /*
@@ -74,6 +57,7 @@ bool arch_temp_mm_page_ok(struct page *page);
 #include <linux/mmu_context.h>
 
 #include <asm/debugreg.h>
+#include <asm/tlbflush.h>
 
 /* What text poking needs, and no more: interrupts off, never nested. */
 static inline struct mm_struct *use_temporary_mm(struct mm_struct *temp)

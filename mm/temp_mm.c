@@ -21,7 +21,6 @@
 #include <linux/string.h>
 #include <linux/temp_mm.h>
 #include <linux/uaccess.h>
-#include <linux/vmalloc.h>
 
 #include <asm/tlb.h>
 
@@ -77,9 +76,9 @@ struct temp_mm_stats temp_mm_stats;
  * Count, name the caller once for each kind of mistake, and return the error.
  * A wrong argument is no reason to stop the machine, so this is no WARN().
  */
-static noinline int temp_mm_refuse(const struct temp_mm *t,
-				   enum temp_mm_refusal why,
-				   unsigned long caller)
+static noinline __cold int temp_mm_refuse(const struct temp_mm *t,
+					  enum temp_mm_refusal why,
+					  unsigned long caller)
 {
 	static unsigned long warned;
 
@@ -284,31 +283,30 @@ void temp_mm_free(struct temp_mm *t)
 	kfree_sensitive(t);
 }
 
+/* The start of the table that an entry is in. */
+#define temp_mm_table(entry)	((typeof(entry))((unsigned long)(entry) & PAGE_MASK))
+
 /*
  * A keyed hash of a counter: as hard to guess as the key, and takes no lock, so
  * that every context can have a new address for each use.
  */
-static unsigned long temp_mm_pick(struct temp_mm *t)
+static u32 temp_mm_random(struct temp_mm *t)
 {
-	u64 pfn = hsiphash_1u32(t->nonce++, &t->key);
-	unsigned long addr;
-
-	if (TEMP_MM_SIZE >> PAGE_SHIFT > U32_MAX)
-		pfn |= (u64)hsiphash_1u32(t->nonce++, &t->key) << 32;
-
-	addr = TEMP_MM_BASE + ((pfn << PAGE_SHIFT) & (TEMP_MM_SIZE - 1));
-	if (addr < TEMP_MM_BASE + TEMP_MM_GUARD)
-		addr += TEMP_MM_GUARD;
-
-	/* All pages of a window are in one page table. */
-	if (pte_index(addr) + t->nr_pages > PTRS_PER_PTE)
-		addr -= t->nr_pages << PAGE_SHIFT;
-
-	return addr;
+	return hsiphash_1u32(t->nonce++, &t->key);
 }
 
-/* The start of the table that an entry is in. */
-#define temp_mm_table(entry)	((typeof(entry))((unsigned long)(entry) & PAGE_MASK))
+/* With five levels: nine more bits of the address. */
+static noinline unsigned long temp_mm_move_p4d(struct temp_mm *t)
+{
+	unsigned int index = temp_mm_random(t) % PTRS_PER_P4D;
+	p4d_t p4d = *t->p4d;
+
+	p4d_clear(t->p4d);
+	t->p4d = temp_mm_table(t->p4d) + index;
+	set_p4d(t->p4d, p4d);
+
+	return (unsigned long)index << P4D_SHIFT;
+}
 
 /*
  * Make the page tables lead to a new address.  Each has just one entry, which
@@ -316,17 +314,18 @@ static unsigned long temp_mm_pick(struct temp_mm *t)
  */
 static void temp_mm_move(struct temp_mm *t)
 {
-	unsigned long addr = temp_mm_pick(t);
+	unsigned long addr = ((unsigned long)temp_mm_random(t) << PAGE_SHIFT) & ~P4D_MASK;
 	pud_t pud = *t->pud;
 	pmd_t pmd = *t->pmd;
 
-	if (!mm_p4d_folded(t->mm)) {
-		p4d_t p4d = *t->p4d;
+	if (!mm_p4d_folded(t->mm))
+		addr += temp_mm_move_p4d(t);
+	if (addr < TEMP_MM_GUARD)
+		addr += TEMP_MM_GUARD;
 
-		p4d_clear(t->p4d);
-		t->p4d = temp_mm_table(t->p4d) + p4d_index(addr);
-		set_p4d(t->p4d, p4d);
-	}
+	/* All pages of a window are in one page table. */
+	if (pte_index(addr) + t->nr_pages > PTRS_PER_PTE)
+		addr -= t->nr_pages << PAGE_SHIFT;
 
 	pud_clear(t->pud);
 	t->pud = temp_mm_table(t->pud) + pud_index(addr);
@@ -337,13 +336,13 @@ static void temp_mm_move(struct temp_mm *t)
 	set_pmd(t->pmd, pmd);
 
 	t->pte = temp_mm_table(t->pte) + pte_index(addr);
-	t->addr = addr;
+	t->addr = TEMP_MM_BASE + addr;
 }
 
-static void temp_mm_set_pte(struct temp_mm *t, unsigned int i, struct page *page,
-			    pgprot_t prot)
+static __always_inline void temp_mm_set_pte(struct temp_mm *t, unsigned int i,
+					    unsigned long pfn, pgprot_t prot)
 {
-	set_pte_at(t->mm, t->addr + i * PAGE_SIZE, t->pte + i, mk_pte(page, prot));
+	set_pte_at(t->mm, t->addr + i * PAGE_SIZE, t->pte + i, pfn_pte(pfn, prot));
 }
 
 /*
@@ -362,10 +361,11 @@ static void temp_mm_mapped(struct temp_mm *t, unsigned int n)
  */
 static void temp_mm_clear(struct temp_mm *t)
 {
-	unsigned int i;
+	unsigned int i = 0;
 
-	for (i = 0; i < t->nr_mapped; i++)
+	do
 		pte_clear(t->mm, t->addr + i * PAGE_SIZE, t->pte + i);
+	while (++i < t->nr_mapped);
 }
 
 /**
@@ -409,7 +409,7 @@ void *temp_mm_map(struct temp_mm *t, struct page **pages, unsigned int n,
 
 	temp_mm_move(t);
 	for (i = 0; i < n; i++)
-		temp_mm_set_pte(t, i, pages[i], prot);
+		temp_mm_set_pte(t, i, page_to_pfn(pages[i]), prot);
 	temp_mm_mapped(t, n);
 	temp_mm_release(t, TEMP_MM_MAPPED);
 
@@ -494,26 +494,11 @@ void temp_mm_unuse(struct temp_mm *t)
 	temp_mm_release(t, TEMP_MM_MAPPED);
 }
 
-/* No reference is taken: the caller owns what it wants to write to. */
-static struct page *temp_mm_page_of(const void *addr)
-{
-	if (is_vmalloc_or_module_addr(addr))
-		return vmalloc_to_page(addr);
-
-	return virt_addr_valid(addr) ? virt_to_page(addr) : NULL;
-}
-
-/*
- * Can all of it be read, so that nothing is left half copied?  Of a source in a
- * single page, the first load tells before the first store.
- */
-static bool temp_mm_readable(const void *src, size_t len)
+/* Each page of it, in case that one in the middle is missing. */
+static noinline bool temp_mm_readable(const void *src, size_t len)
 {
 	const void *last = src + len - 1;
 	u8 byte;
-
-	if (offset_in_page(src) + len <= PAGE_SIZE)
-		return true;
 
 	if (last < src)
 		return false;
@@ -526,54 +511,85 @@ static bool temp_mm_readable(const void *src, size_t len)
 	return true;
 }
 
-/* Copy from @src; or set to @c, if @set. */
-static int temp_mm_store(struct temp_mm *t, void *dst, const void *src, u8 c,
-			 bool set, size_t len, unsigned long caller)
+/*
+ * Nothing is to be left half copied.  Of a source in a single page, the first
+ * load tells before the first store.
+ */
+static long temp_mm_copy(void *dst, const void *src, size_t len)
+{
+	if (offset_in_page(src) + len > PAGE_SIZE && !temp_mm_readable(src, len))
+		return -EFAULT;
+
+	return copy_from_kernel_nofault(dst, src, len);
+}
+
+/* Map what is at @addr as page @i of the window. */
+static __always_inline bool temp_mm_add(struct temp_mm *t, unsigned int i, const void *addr)
+{
+	unsigned long pfn = arch_temp_mm_pfn_of(addr);
+
+	if (pfn)
+		temp_mm_set_pte(t, i, pfn, TEMP_MM_PROT_RW);
+
+	return pfn;
+}
+
+/* The pages after the first one, which most writes do not have. */
+static noinline bool temp_mm_add_more(struct temp_mm *t, const void *addr, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 1; i < n; i++) {
+		if (!temp_mm_add(t, i, addr + i * PAGE_SIZE))
+			return false;
+	}
+
+	return true;
+}
+
+/*
+ * All that comes before a store, with interrupts off.  The object is busy from
+ * here to temp_mm_close(), so nobody else can use or unmap it.
+ */
+static __always_inline void *temp_mm_open(struct temp_mm *t, const void *dst,
+					  size_t len, unsigned long caller)
 {
 	unsigned long offset = offset_in_page(dst);
-	struct mm_struct *prev;
-	unsigned int i, n;
-	int err = 0;
+	unsigned int n;
+	bool mapped;
 
 	if (!t || !len || len > (t->nr_pages << PAGE_SHIFT) - offset)
-		return temp_mm_refuse(t, TEMP_MM_BAD_ARG, caller);
+		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_ARG, caller));
 
 	if (in_nmi())
-		return temp_mm_refuse(t, TEMP_MM_BAD_CONTEXT, caller);
+		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_CONTEXT, caller));
 
-	if (!set && !temp_mm_readable(src, len))
-		return temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller);
-
-	guard(irqsave)();
-
-	/* Busy from beginning to end: nobody else can use or unmap it. */
 	if (!temp_mm_claim(t, TEMP_MM_IDLE, TEMP_MM_BUSY))
-		return temp_mm_refuse(t, TEMP_MM_BAD_STATE, caller);
+		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_STATE, caller));
 
 	temp_mm_move(t);
 	n = PFN_UP(offset + len);
-	for (i = 0; i < n; i++) {
-		struct page *page = temp_mm_page_of(dst + i * PAGE_SIZE);
+	mapped = temp_mm_add(t, 0, dst);
+	if (unlikely(n > 1) && mapped)
+		mapped = temp_mm_add_more(t, dst, n);
+	temp_mm_mapped(t, n);
 
-		if (!page || !arch_temp_mm_page_ok(page))
-			break;
-		temp_mm_set_pte(t, i, page, TEMP_MM_PROT_RW);
-	}
-	temp_mm_mapped(t, i);
-
-	if (i == n) {
-		prev = use_temporary_mm(t->mm);
-		if (set)
-			memset((void *)t->addr + offset, c, len);
-		else
-			err = copy_from_kernel_nofault((void *)t->addr + offset, src, len);
-		unuse_temporary_mm(t->mm, prev);
+	if (unlikely(!mapped)) {
+		temp_mm_clear(t);
+		temp_mm_release(t, TEMP_MM_IDLE);
+		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller));
 	}
 
+	t->prev = use_temporary_mm(t->mm);
+
+	return (void *)t->addr + offset;
+}
+
+static __always_inline void temp_mm_close(struct temp_mm *t)
+{
+	unuse_temporary_mm(t->mm, t->prev);
 	temp_mm_clear(t);
 	temp_mm_release(t, TEMP_MM_IDLE);
-
-	return i == n && !err ? 0 : temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller);
 }
 
 /**
@@ -597,7 +613,19 @@ static int temp_mm_store(struct temp_mm *t, void *dst, const void *src, u8 c,
  */
 int temp_mm_write(struct temp_mm *t, void *dst, const void *src, size_t len)
 {
-	return temp_mm_store(t, dst, src, 0, false, len, _RET_IP_);
+	void *alias;
+	long err;
+
+	guard(irqsave)();
+
+	alias = temp_mm_open(t, dst, len, _RET_IP_);
+	if (IS_ERR(alias))
+		return PTR_ERR(alias);
+
+	err = temp_mm_copy(alias, src, len);
+	temp_mm_close(t);
+
+	return err ? temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, _RET_IP_) : 0;
 }
 
 /**
@@ -615,7 +643,18 @@ int temp_mm_write(struct temp_mm *t, void *dst, const void *src, size_t len)
  */
 int temp_mm_set(struct temp_mm *t, void *dst, u8 c, size_t len)
 {
-	return temp_mm_store(t, dst, NULL, c, true, len, _RET_IP_);
+	void *alias;
+
+	guard(irqsave)();
+
+	alias = temp_mm_open(t, dst, len, _RET_IP_);
+	if (IS_ERR(alias))
+		return PTR_ERR(alias);
+
+	memset(alias, c, len);
+	temp_mm_close(t);
+
+	return 0;
 }
 
 static enum cpuhp_state temp_mm_cpuhp_state;

@@ -11,6 +11,7 @@
 #include <linux/mmu_context.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
+#include <linux/vmalloc.h>
 
 #include <asm/debugreg.h>
 #include <asm/paravirt.h>
@@ -188,19 +189,52 @@ bool arch_temp_mm_prot_ok(pgprot_t prot)
 	return (val & _PAGE_RW) || !(val & _PAGE_DIRTY);
 }
 
+/*
+ * Only what the kernel has mapped as RAM, and no page table.  No struct page is
+ * looked at before the first is known.
+ */
+static bool temp_mm_pfn_ok(unsigned long pfn)
+{
+	return pfn_range_is_mapped(pfn, pfn + 1) && !PageTable(pfn_to_page(pfn));
+}
+
 /**
  * arch_temp_mm_page_ok - is this a page that a window may map?
  * @page: what the caller of temp_mm_map() takes for a page
  *
- * Only what the kernel has mapped as RAM, and no page table.  Nothing is read
- * through @page before the first is known, so @page may be what an address of
- * I/O memory leads to.
- *
- * Return: true if it is.
+ * Return: true if it is RAM, and no page table.
  */
 bool arch_temp_mm_page_ok(struct page *page)
 {
-	unsigned long pfn = page_to_pfn(page);
+	return temp_mm_pfn_ok(page_to_pfn(page));
+}
 
-	return pfn_range_is_mapped(pfn, pfn + 1) && !PageTable(page);
+/**
+ * arch_temp_mm_pfn_of - the page frame behind an address of the kernel
+ * @addr: any address
+ *
+ * No reference is taken: the caller owns what it wants to write to.
+ *
+ * Return: the page frame number, if @addr is in the direct map, in the kernel
+ * image or in vmalloc space, and a window may map what is there; else 0, which
+ * is the number of no frame that the kernel uses.
+ */
+unsigned long arch_temp_mm_pfn_of(const void *addr)
+{
+	unsigned long va = (unsigned long)addr;
+	struct page *page;
+	unsigned long pfn;
+
+	if (va >= PAGE_OFFSET && va < VMALLOC_START) {
+		pfn = PFN_DOWN(va - PAGE_OFFSET);
+	} else if (va - __START_KERNEL_map < KERNEL_IMAGE_SIZE) {
+		pfn = PFN_DOWN(va - __START_KERNEL_map + phys_base);
+	} else if (is_vmalloc_or_module_addr(addr)) {
+		page = vmalloc_to_page(addr);
+		pfn = page ? page_to_pfn(page) : 0;
+	} else {
+		return 0;
+	}
+
+	return temp_mm_pfn_ok(pfn) ? pfn : 0;
 }

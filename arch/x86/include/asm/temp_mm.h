@@ -51,6 +51,7 @@ void arch_temp_mm_init(struct mm_struct *mm);
 void arch_temp_mm_exit(struct mm_struct *mm);
 bool arch_temp_mm_prot_ok(pgprot_t prot);
 bool arch_temp_mm_page_ok(struct page *page);
+unsigned long arch_temp_mm_pfn_of(const void *addr);
 
 #else /* !CONFIG_TEMP_MM */
 

@@ -11,7 +11,7 @@ from .common import BUILD, PACKAGES, PROGRESS, ROOT, HarnessError, need, say, ta
 
 CONFIG = "release"
 # The kernel's own remark about every module from outside carries the same prefix.
-PREFIX = re.compile(r"^(?:\[ *\d+\.\d+\] )?demo: ?(?!loading out-of-tree)(.*)$")
+PREFIX = re.compile(r"^(?:\[ *\d+\.\d+\] )?demo:(?! loading out-of-tree) ?(.*)$")
 INTRODUCTION = """\
 linux-kas: a patch series for Linux 6.12 (x86-64) under which the kernel changes read-only memory only
 through a temporary mapping that one CPU has, for the length of one write. This command fetches and

@@ -142,12 +142,13 @@ static void show_version(void)
 	filp_close(file, NULL);
 }
 
-static unsigned int shootdowns(void)
+/* Other CPUs are made to flush by calling a function on them. */
+static unsigned int calls(void)
 {
 	unsigned int cpu, sum = 0;
 
 	for_each_online_cpu(cpu)
-		sum += per_cpu(irq_stat, cpu).irq_tlb_count;
+		sum += per_cpu(irq_stat, cpu).irq_call_count;
 
 	return sum;
 }
@@ -227,7 +228,7 @@ static void tell_cost(struct temp_mm *t, u64 *mem)
 	unsigned int sent[3];
 	int i, err = 0;
 
-	sent[0] = shootdowns();
+	sent[0] = calls();
 	for (i = 0; i < ROUNDS; i++) {
 		struct page *pages[1] = { vmalloc_to_page(mem) };
 		void *addr = k.temp_mm_map(t, pages, 1, TEMP_MM_PROT_RW);
@@ -240,20 +241,22 @@ static void tell_cost(struct temp_mm *t, u64 *mem)
 		k.temp_mm_unmap(t);
 		err |= k.temp_mm_write(t, mem, &val, sizeof(val));
 	}
-	sent[1] = shootdowns();
+	sent[1] = calls();
 	for (i = 0; i < ROUNDS; i++) {
 		k.set_memory_rw((unsigned long)mem, 1);
 		WRITE_ONCE(*mem, i);
 		k.set_memory_ro((unsigned long)mem, 1);
 	}
-	sent[2] = shootdowns();
+	sent[2] = calls();
 
 	pr_info("5. %d writes to a read-only page of vmalloc(), and what they cost the other CPUs\n",
 		ROUNDS);
-	tell(!err && low < high, "windows: %u interrupts for TLB flushes; addresses from %lx to %lx",
-	     sent[1] - sent[0], low, high);
-	tell(sent[1] == sent[0], "no other CPU had anything to flush");
-	pr_info("   set_memory_rw(), store, set_memory_ro(): page writable for all CPUs meanwhile\n");
+	tell(!err && low < high, "through windows, each at a new address, from %lx to %lx", low, high);
+	tell(sent[1] == sent[0], "   %u interrupts to other CPUs; writable for nobody else",
+	     sent[1] - sent[0]);
+	tell(sent[2] > sent[1], "by set_memory_rw(), a store, and set_memory_ro()");
+	pr_info("      %u interrupts to other CPUs; writable for all of them meanwhile\n",
+		sent[2] - sent[1]);
 }
 
 static void tell_refusals(struct temp_mm *t, char *word)

@@ -19,6 +19,7 @@ struct temp_mm_test {
 	struct page *pages[TEST_PAGES];
 };
 
+int temp_mm_test_suite_init(struct kunit_suite *suite);
 int temp_mm_test_init(struct kunit *test);
 void temp_mm_test_exit(struct kunit *test);
 void temp_mm_test_need_cpus(struct kunit *test);

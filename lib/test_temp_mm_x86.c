@@ -200,7 +200,7 @@ static void watched_hit(struct perf_event *bp, struct perf_sample_data *data,
 	watched_hits++;
 }
 
-static struct perf_event *watch(int cpu)
+static struct perf_event *watch(int cpu, bool disabled)
 {
 	struct perf_event_attr attr;
 
@@ -208,6 +208,7 @@ static struct perf_event *watch(int cpu)
 	attr.bp_addr = (unsigned long)&watched;
 	attr.bp_len = HW_BREAKPOINT_LEN_8;
 	attr.bp_type = HW_BREAKPOINT_W;
+	attr.disabled = disabled;
 	return perf_event_create_kernel_counter(&attr, cpu, NULL, watched_hit, NULL);
 }
 
@@ -231,7 +232,7 @@ static void temp_mm_test_breakpoints_nested(struct kunit *test)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(inner, x->pages, 1, TEMP_MM_PROT_RW));
 	migrate_disable();
-	bp = watch(smp_processor_id());
+	bp = watch(smp_processor_id(), false);
 	if (IS_ERR(bp)) {
 		migrate_enable();
 		KUNIT_FAIL_AND_ABORT(test, "no breakpoint: %pe", bp);
@@ -273,7 +274,6 @@ static void temp_mm_test_breakpoints_nested(struct kunit *test)
 struct watcher {
 	struct work_struct work;
 	struct perf_event *bp;
-	int cpu;
 	int done;
 };
 
@@ -281,12 +281,15 @@ static void watcher_fn(struct work_struct *work)
 {
 	struct watcher *w = container_of(work, struct watcher, work);
 
-	w->bp = watch(w->cpu);
+	perf_event_enable(w->bp);
 	/* Pairs with temp_mm_test_wait(). */
 	smp_store_release(&w->done, 1);
 }
 
-/* A breakpoint that comes by IPI during a use with interrupts on waits for its end. */
+/*
+ * A breakpoint that comes by IPI during a use with interrupts on waits for its end.
+ * To create one may take a grace period, which would wait for the use to end too.
+ */
 static void temp_mm_test_breakpoint_installed_inside(struct kunit *test)
 {
 	struct temp_mm_test *x = test->priv;
@@ -300,9 +303,13 @@ static void temp_mm_test_breakpoint_installed_inside(struct kunit *test)
 	INIT_WORK_ONSTACK(&w.work, watcher_fn);
 	migrate_disable();
 	cpu = temp_mm_test_other_cpu();
+	w.bp = watch(smp_processor_id(), true);
+	if (IS_ERR(w.bp)) {
+		migrate_enable();
+		KUNIT_FAIL_AND_ABORT(test, "no breakpoint: %pe", w.bp);
+	}
 
 	preempt_disable();
-	w.cpu = smp_processor_id();
 	err = temp_mm_use(x->t);
 	queue_work_on(cpu, system_highpri_wq, &w.work);
 	done = temp_mm_test_wait(&w.done);
@@ -315,9 +322,8 @@ static void temp_mm_test_breakpoint_installed_inside(struct kunit *test)
 	flush_work(&w.work);
 	destroy_work_on_stack(&w.work);
 	temp_mm_unmap(x->t);
-	migrate_enable();
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, w.bp);
 	unregister_hw_breakpoint(w.bp);
+	migrate_enable();
 
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_TRUE(test, done);
@@ -570,6 +576,7 @@ static struct kunit_case temp_mm_x86_cases[] = {
 
 static struct kunit_suite temp_mm_x86_suite = {
 	.name = "temp_mm_x86",
+	.suite_init = temp_mm_test_suite_init,
 	.init = temp_mm_test_init,
 	.exit = temp_mm_test_exit,
 	.test_cases = temp_mm_x86_cases,

@@ -3,8 +3,8 @@
  * KUnit tests of temporary mms on x86: what the switch does to the state of the
  * CPU, and what it gives back.
  *
- * The suite "splat_temp_mm" makes the kernel complain on purpose, so it has to be
- * asked for by name.
+ * The suite "splat_temp_mm" makes the kernel complain on purpose, and skips unless
+ * test_temp_mm_x86.provoke=1 asks for it.
  */
 #include <linux/delay.h>
 #include <linux/hw_breakpoint.h>
@@ -12,9 +12,11 @@
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/mmu_context.h>
+#include <linux/moduleparam.h>
 #include <linux/nmi.h>
 #include <linux/perf_event.h>
 #include <linux/sched/mm.h>
+#include <linux/smp.h>
 #include <linux/uaccess.h>
 #include <linux/workqueue.h>
 
@@ -42,9 +44,11 @@ static struct mm_struct *user_mm(struct kunit *test, unsigned long *addr, const 
 	*addr = vm_mmap(NULL, *addr, PAGE_SIZE, PROT_READ | PROT_WRITE, flags, 0);
 	if (!IS_ERR_VALUE(*addr))
 		left = copy_to_user((void __user *)*addr, text, strlen(text) + 1);
+	/* This CPU must not keep it, lazily, or the next load of it is none. */
+	preempt_disable();
 	kthread_unuse_mm(mm);
-	/* Else this CPU keeps it, lazily, and the next load of it is none. */
 	leave_mm();
+	preempt_enable();
 	KUNIT_ASSERT_EQ(test, left, 0);
 
 	return mm;
@@ -158,6 +162,7 @@ static void temp_mm_test_ldt_and_rdpmc(struct kunit *test)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
 	mm->context.ldt = &ldt;
 	atomic_inc(&mm->context.perf_rdpmc_allowed);
+	migrate_disable();
 	kthread_use_mm(mm);
 
 	preempt_disable();
@@ -175,6 +180,7 @@ static void temp_mm_test_ldt_and_rdpmc(struct kunit *test)
 	leave_mm();
 	clear_LDT();
 	preempt_enable();
+	migrate_enable();
 	mm->context.ldt = NULL;
 	atomic_dec(&mm->context.perf_rdpmc_allowed);
 	temp_mm_unmap(x->t);
@@ -337,10 +343,10 @@ static void temp_mm_test_breakpoint_installed_inside(struct kunit *test)
  * mm has in its user half for the user's, on any of the four ways to look.
  */
 static struct {
-	struct temp_mm *t;
+	struct temp_mm *t, *open;
 	unsigned long addr;	/* mapped in current->mm and in the loaded mm */
 	void *object;
-	long okay, copied, string, length, written, refused;
+	long okay, copied, string, length, written, refused[3];
 	int count;
 } nmi;
 
@@ -357,13 +363,19 @@ static void look_at_user_memory(void)
 
 static int nmi_handler(unsigned int type, struct pt_regs *regs)
 {
+	struct page *page = virt_to_page(nmi.object);
 	u64 val = NEW;
 
 	if (!nmi.t)
 		return NMI_DONE;
 
 	look_at_user_memory();
-	nmi.refused = temp_mm_write(nmi.t, nmi.object, &val, sizeof(val));
+	nmi.refused[0] = temp_mm_write(nmi.t, nmi.object, &val, sizeof(val));
+	nmi.refused[1] = PTR_ERR(temp_mm_map(nmi.t, &page, 1, TEMP_MM_PROT_RW));
+	nmi.refused[2] = temp_mm_use(nmi.t);
+	/* The window that this NMI has interrupted. */
+	temp_mm_unuse(nmi.open);
+	temp_mm_unmap(nmi.open);
 	/* Pairs with temp_mm_test_wait(). */
 	smp_store_release(&nmi.count, nmi.count + 1);
 	return NMI_HANDLED;
@@ -402,6 +414,7 @@ static void temp_mm_test_nmi_inside(struct kunit *test)
 	control = copy_from_user_nofault(buf, (void __user *)nmi.addr, 5);
 	err = temp_mm_use(x->t);
 	if (!err) {
+		nmi.open = x->t;
 		nmi.t = other;
 		__apic_send_IPI_mask(cpumask_of(smp_processor_id()), NMI_VECTOR);
 		came = temp_mm_test_wait(&nmi.count);
@@ -422,7 +435,9 @@ static void temp_mm_test_nmi_inside(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, control, 0);
 	KUNIT_EXPECT_TRUE(test, came);
 	expect_no_user_memory(test);
-	KUNIT_EXPECT_EQ(test, nmi.refused, -EPERM);
+	KUNIT_EXPECT_EQ(test, nmi.refused[0], -EPERM);
+	KUNIT_EXPECT_EQ(test, nmi.refused[1], -EPERM);
+	KUNIT_EXPECT_EQ(test, nmi.refused[2], -EPERM);
 	KUNIT_EXPECT_PTR_EQ(test, loaded, x->t->mm);
 	KUNIT_EXPECT_EQ(test, READ_ONCE(x->vmem[3]), NEW);
 	KUNIT_EXPECT_EQ(test, READ_ONCE(x->dmem[0]), OLD);
@@ -522,43 +537,105 @@ static void count_flush(void *data, int reason, unsigned long pages)
 static void temp_mm_test_flush_at_use(struct kunit *test)
 {
 	struct temp_mm_test *x = test->priv;
-	struct flushes new = { .mm = x->t->mm }, again = { .mm = x->t->mm };
-	int i, err = 0;
+	struct flushes f = { .mm = x->t->mm };
+	int i, err, wrong = 0;
 
-	migrate_disable();
-	err = register_trace_tlb_flush(count_flush, &new);
+	err = register_trace_tlb_flush(count_flush, &f);
 	for (i = 0; i < 20 && !err; i++) {
 		void *window = temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW);
+		unsigned long flags;
 
 		err = PTR_ERR_OR_ZERO(window);
-		preempt_disable();
+		if (err)
+			break;
+		f.full = 0;
+		f.none = 0;
+		/* Interrupts off: no other flush of this CPU comes in between. */
+		local_irq_save(flags);
+		err = temp_mm_use(x->t);
+		if (!err)
+			temp_mm_unuse(x->t);
+		wrong += f.full != 1 || f.none;
+		/* The control: with PCID, the same mapping once more has no flush. */
 		err = err ?: temp_mm_use(x->t);
 		if (!err)
 			temp_mm_unuse(x->t);
-		preempt_enable();
-		if (i < 19)
-			temp_mm_unmap(x->t);
+		wrong += f.none != cpu_feature_enabled(X86_FEATURE_PCID);
+		local_irq_restore(flags);
+		temp_mm_unmap(x->t);
 	}
-	unregister_trace_tlb_flush(count_flush, &new);
-
-	/* The control: the same mapping once more. */
-	err = err ?: register_trace_tlb_flush(count_flush, &again);
-	preempt_disable();
-	err = err ?: temp_mm_use(x->t);
-	if (!err)
-		temp_mm_unuse(x->t);
-	preempt_enable();
-	unregister_trace_tlb_flush(count_flush, &again);
+	unregister_trace_tlb_flush(count_flush, &f);
 	tracepoint_synchronize_unregister();
-	temp_mm_unmap(x->t);
-	migrate_enable();
 
 	KUNIT_EXPECT_EQ(test, err, 0);
-	KUNIT_EXPECT_EQ(test, new.full, 20);
-	KUNIT_EXPECT_EQ(test, new.none, 0);
-	KUNIT_EXPECT_EQ(test, again.full + again.none, 1);
-	if (cpu_feature_enabled(X86_FEATURE_PCID))
-		KUNIT_EXPECT_EQ(test, again.none, 1);
+	KUNIT_EXPECT_EQ(test, i, 20);
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+}
+
+struct tearing {
+	u64 *mem;
+	int started, stop, done;
+	atomic_t torn;
+	atomic_t seen;
+};
+
+static void tearing_read(void *info)
+{
+	struct tearing *r = info;
+	u64 last = 0;
+
+	/* Pairs with temp_mm_test_wait(). */
+	smp_store_release(&r->started, 1);
+	/* Pairs with smp_store_release() in temp_mm_test_not_torn(). */
+	while (!smp_load_acquire(&r->stop)) {
+		u64 a = READ_ONCE(r->mem[0]);
+		u32 b = READ_ONCE(*(u32 *)&r->mem[1]);
+		u16 c = READ_ONCE(*(u16 *)&r->mem[2]);
+
+		if ((a && ~a) || (b && ~b) || (c && c != 0xffff))
+			atomic_inc(&r->torn);
+		if (a != last)
+			atomic_inc(&r->seen);
+		last = a;
+		cpu_relax();
+	}
+	/* Pairs with smp_load_acquire() in temp_mm_test_not_torn(). */
+	smp_store_release(&r->done, 1);
+}
+
+/* Stores of all ones and of zeroes, seen by another CPU: all or nothing. */
+static void temp_mm_test_not_torn(struct kunit *test)
+{
+	struct temp_mm_test *x = test->priv;
+	struct tearing r = { .mem = x->vmem };
+	call_single_data_t csd;
+	int i, err = 0;
+
+	temp_mm_test_need_cpus(test);
+	err += !!temp_mm_set(x->t, x->vmem, 0, 32);
+	INIT_CSD(&csd, tearing_read, &r);
+	/* The other CPU does nothing else until it is told to stop. */
+	preempt_disable();
+	smp_call_function_single_async(temp_mm_test_other_cpu(), &csd);
+	temp_mm_test_wait(&r.started);
+	for (i = 0; i < 500; i++) {
+		u64 val = i & 1 ? 0 : ~0ULL;
+
+		err += !!temp_mm_write(x->t, &x->vmem[0], &val, 8);
+		err += !!temp_mm_write(x->t, &x->vmem[1], &val, 4);
+		err += !!temp_mm_write(x->t, &x->vmem[2], &val, 2);
+		cpu_relax();
+	}
+	/* Pairs with smp_load_acquire() in tearing_read(). */
+	smp_store_release(&r.stop, 1);
+	/* Pairs with smp_store_release() in tearing_read(), which uses this stack. */
+	while (!smp_load_acquire(&r.done))
+		cpu_relax();
+	preempt_enable();
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&r.torn), 0);
+	KUNIT_EXPECT_GT(test, atomic_read(&r.seen), 2);
 }
 
 static struct kunit_case temp_mm_x86_cases[] = {
@@ -571,6 +648,7 @@ static struct kunit_case temp_mm_x86_cases[] = {
 	KUNIT_CASE(temp_mm_test_nmi_inside),
 	KUNIT_CASE(temp_mm_test_user_half),
 	KUNIT_CASE(temp_mm_test_root),
+	KUNIT_CASE(temp_mm_test_not_torn),
 	{}
 };
 
@@ -581,6 +659,9 @@ static struct kunit_suite temp_mm_x86_suite = {
 	.exit = temp_mm_test_exit,
 	.test_cases = temp_mm_x86_cases,
 };
+
+static bool provoke;
+module_param(provoke, bool, 0444);
 
 /*
  * To sleep in a window is reported, also if the caller has only interrupts off.
@@ -595,6 +676,8 @@ static void temp_mm_test_schedule_inside(struct kunit *test)
 	int err;
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, window);
+	if (!provoke)
+		kunit_skip(test, "needs test_temp_mm_x86.provoke=1");
 
 	migrate_disable();
 	local_irq_disable();

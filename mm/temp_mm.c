@@ -52,10 +52,10 @@ static const struct {
 		-EINVAL, "argument", "NULL, or a size that does not fit the window"
 	},
 	[TEMP_MM_BAD_PROT] = {
-		-EINVAL, "protection", "protection is global, user, executable or uncached"
+		-EINVAL, "protection", "protection is global, user, executable or uncommon"
 	},
 	[TEMP_MM_BAD_PAGE] = {
-		-EINVAL, "page", "page is not RAM, or is a page table"
+		-EINVAL, "page", "page is not RAM"
 	},
 	[TEMP_MM_BAD_ADDRESS] = {
 		-EFAULT, "address", "no kernel memory at this address"
@@ -226,6 +226,7 @@ struct temp_mm *temp_mm_alloc(unsigned int nr_pages, const char *name)
 {
 	struct temp_mm *t;
 
+	might_sleep();
 	if (!name || !nr_pages || nr_pages > TEMP_MM_MAX_PAGES) {
 		temp_mm_refuse(NULL, TEMP_MM_BAD_ARG, _RET_IP_);
 		return NULL;
@@ -263,7 +264,8 @@ free:
  * temp_mm_free - free a temporary mm
  * @t: from temp_mm_alloc(), with nothing mapped; or NULL
  *
- * If something is still mapped, @t is left as it is.
+ * If something is still mapped, or a CPU still has @t loaded because its user
+ * has slept in the window, @t is left as it is.
  *
  * Context: Process context; sleeps.
  */
@@ -272,7 +274,9 @@ void temp_mm_free(struct temp_mm *t)
 	if (!t)
 		return;
 
-	if (!temp_mm_claim(t, TEMP_MM_IDLE, TEMP_MM_BUSY)) {
+	might_sleep();
+	if (!cpumask_empty(mm_cpumask(t->mm)) ||
+	    !temp_mm_claim(t, TEMP_MM_IDLE, TEMP_MM_BUSY)) {
 		temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
 		return;
 	}
@@ -352,7 +356,7 @@ static __always_inline void temp_mm_set_pte(struct temp_mm *t, unsigned int i,
 static void temp_mm_mapped(struct temp_mm *t, unsigned int n)
 {
 	t->nr_mapped = n;
-	temporary_mm_changed(t->mm, t->addr, t->addr + n * PAGE_SIZE);
+	temporary_mm_changed(t->mm, TEMP_MM_BASE, TEMP_MM_BASE + TEMP_MM_SIZE);
 }
 
 /*
@@ -400,7 +404,7 @@ void *temp_mm_map(struct temp_mm *t, struct page **pages, unsigned int n,
 		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_PROT, _RET_IP_));
 
 	for (i = 0; i < n; i++) {
-		if (!pages[i] || !arch_temp_mm_page_ok(pages[i]))
+		if (!pages[i] || !arch_temp_mm_pfn_ok(page_to_pfn(pages[i])))
 			return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_PAGE, _RET_IP_));
 	}
 
@@ -424,8 +428,18 @@ void *temp_mm_map(struct temp_mm *t, struct page **pages, unsigned int n,
  */
 void temp_mm_unmap(struct temp_mm *t)
 {
-	if (!t || !temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_BUSY)) {
-		temp_mm_refuse(t, t ? TEMP_MM_BAD_STATE : TEMP_MM_BAD_ARG, _RET_IP_);
+	if (!t) {
+		temp_mm_refuse(t, TEMP_MM_BAD_ARG, _RET_IP_);
+		return;
+	}
+
+	if (in_nmi()) {
+		temp_mm_refuse(t, TEMP_MM_BAD_CONTEXT, _RET_IP_);
+		return;
+	}
+
+	if (!temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_BUSY)) {
+		temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
 		return;
 	}
 
@@ -457,7 +471,7 @@ int temp_mm_use(struct temp_mm *t)
 	if (!temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_USED))
 		return temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
 
-	t->user = current;
+	WRITE_ONCE(t->user, current);
 	t->prev = use_temporary_mm(t->mm);
 
 	return 0;
@@ -480,18 +494,25 @@ void temp_mm_unuse(struct temp_mm *t)
 		return;
 	}
 
-	/*
-	 * If none is loaded although @t is in use, the user has scheduled.
-	 * unuse_temporary_mm() has something to say about that.
-	 */
-	if (READ_ONCE(t->state) != TEMP_MM_USED || t->user != current ||
+	if (in_nmi()) {
+		temp_mm_refuse(t, TEMP_MM_BAD_CONTEXT, _RET_IP_);
+		return;
+	}
+
+	if (READ_ONCE(t->state) != TEMP_MM_USED || READ_ONCE(t->user) != current ||
 	    (loaded && loaded != t->mm)) {
 		temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
 		return;
 	}
 
+	/*
+	 * If none is loaded although @t is in use, the user has scheduled, and
+	 * another CPU may still have @t loaded.  unuse_temporary_mm() has
+	 * something to say about that; nobody is to have @t any more.
+	 */
 	unuse_temporary_mm(t->mm, t->prev);
-	temp_mm_release(t, TEMP_MM_MAPPED);
+	if (loaded)
+		temp_mm_release(t, TEMP_MM_MAPPED);
 }
 
 /* Each page of it, in case that one in the middle is missing. */
@@ -511,16 +532,25 @@ static noinline bool temp_mm_readable(const void *src, size_t len)
 	return true;
 }
 
-/*
- * Nothing is to be left half copied.  Of a source in a single page, the first
- * load tells before the first store.
- */
-static long temp_mm_copy(void *dst, const void *src, size_t len)
+/* What fits in a register is one store, so that no reader sees half of it. */
+static __always_inline void temp_mm_store(void *dst, u64 val, size_t len)
 {
-	if (offset_in_page(src) + len > PAGE_SIZE && !temp_mm_readable(src, len))
-		return -EFAULT;
-
-	return copy_from_kernel_nofault(dst, src, len);
+	switch (len) {
+	case 8:
+		WRITE_ONCE(*(u64 *)dst, val);
+		break;
+	case 4:
+		WRITE_ONCE(*(u32 *)dst, val);
+		break;
+	case 2:
+		WRITE_ONCE(*(u16 *)dst, val);
+		break;
+	case 1:
+		WRITE_ONCE(*(u8 *)dst, val);
+		break;
+	default:
+		memcpy(dst, &val, len);
+	}
 }
 
 /* Map what is at @addr as page @i of the window. */
@@ -580,16 +610,38 @@ static __always_inline void *temp_mm_open(struct temp_mm *t, const void *dst,
 		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller));
 	}
 
-	t->prev = use_temporary_mm(t->mm);
+	t->prev = use_temporary_mm_irqs_off(t->mm);
 
 	return (void *)t->addr + offset;
 }
 
 static __always_inline void temp_mm_close(struct temp_mm *t)
 {
-	unuse_temporary_mm(t->mm, t->prev);
+	unuse_temporary_mm_irqs_off(t->mm, t->prev);
 	temp_mm_clear(t);
 	temp_mm_release(t, TEMP_MM_IDLE);
+}
+
+static noinline int temp_mm_write_long(struct temp_mm *t, void *dst, const void *src,
+				       size_t len, unsigned long caller)
+{
+	void *alias;
+	long err;
+
+	/* A source that ends halfway must not leave anything behind. */
+	if (t && len <= t->nr_pages << PAGE_SHIFT && !temp_mm_readable(src, len))
+		return temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller);
+
+	guard(irqsave)();
+
+	alias = temp_mm_open(t, dst, len, caller);
+	if (IS_ERR(alias))
+		return PTR_ERR(alias);
+
+	err = copy_from_kernel_nofault(alias, src, len);
+	temp_mm_close(t);
+
+	return err ? temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller) : 0;
 }
 
 /**
@@ -608,13 +660,20 @@ static __always_inline void temp_mm_close(struct temp_mm *t)
  *
  * Return: 0 with all bytes written.  Else nothing is written: -EINVAL for a bad
  * argument, -EFAULT if @dst or @src is no kernel memory, -EPERM in an NMI,
- * -EBUSY if @t is mapped or in use.  -EFAULT can also mean that @src has been
- * unmapped during the copy; only then some bytes may have been written.
+ * -EBUSY if @t is mapped or in use.  Of more than 8 bytes some may have been
+ * written with -EFAULT, but only if @src is being unmapped during the copy.
  */
 int temp_mm_write(struct temp_mm *t, void *dst, const void *src, size_t len)
 {
 	void *alias;
-	long err;
+	u64 val;
+
+	if (len > sizeof(val))
+		return temp_mm_write_long(t, dst, src, len, _RET_IP_);
+
+	/* Before the window is open: a load that faults yields a zero. */
+	if (copy_from_kernel_nofault(&val, src, len))
+		return temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, _RET_IP_);
 
 	guard(irqsave)();
 
@@ -622,10 +681,10 @@ int temp_mm_write(struct temp_mm *t, void *dst, const void *src, size_t len)
 	if (IS_ERR(alias))
 		return PTR_ERR(alias);
 
-	err = temp_mm_copy(alias, src, len);
+	temp_mm_store(alias, val, len);
 	temp_mm_close(t);
 
-	return err ? temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, _RET_IP_) : 0;
+	return 0;
 }
 
 /**
@@ -690,12 +749,16 @@ static int temp_mm_cpu_dead(unsigned int cpu, struct hlist_node *node)
  *
  * Context: Process context, from core_initcall() on; sleeps.
  *
- * Return: 0; a negative error, with no instance left behind.
+ * Return: 0; -EAGAIN before core_initcall(), -EBUSY if @set has its instances
+ * already, or the error of CPU hotplug, with no instance left behind.
  */
 int temp_mm_percpu_init(struct temp_mm_percpu *set)
 {
 	if (!temp_mm_cpuhp_state)
 		return -EAGAIN;
+
+	if (!hlist_unhashed(&set->node))
+		return temp_mm_refuse(NULL, TEMP_MM_BAD_STATE, _RET_IP_);
 
 	return cpuhp_state_add_instance(temp_mm_cpuhp_state, &set->node);
 }
@@ -708,7 +771,13 @@ int temp_mm_percpu_init(struct temp_mm_percpu *set)
  */
 void temp_mm_percpu_exit(struct temp_mm_percpu *set)
 {
+	if (hlist_unhashed(&set->node)) {
+		temp_mm_refuse(NULL, TEMP_MM_BAD_STATE, _RET_IP_);
+		return;
+	}
+
 	cpuhp_state_remove_instance(temp_mm_cpuhp_state, &set->node);
+	INIT_HLIST_NODE(&set->node);
 }
 
 /**

@@ -63,7 +63,7 @@ int __must_check temp_mm_set(struct temp_mm *t, void *dst, u8 c, size_t len);
 /*
  * scoped_cond_guard(temp_mm, return -EBUSY, t) { ... } runs its body with the
  * window of t in use; the second argument is what to do when it can't be had.
- * There is no unconditional form, since temp_mm_use() can fail.
+ * Use only this form, since temp_mm_use() can fail.
  */
 static inline void temp_mm_guard_end(struct temp_mm *t)
 {

@@ -5,6 +5,7 @@
  */
 #include <linux/cleanup.h>
 #include <linux/irqflags.h>
+#include <linux/kernel.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/mmdebug.h>
@@ -14,7 +15,9 @@
 #include <linux/vmalloc.h>
 
 #include <asm/debugreg.h>
+#include <asm/e820/types.h>
 #include <asm/paravirt.h>
+#include <asm/sections.h>
 #include <asm/temp_mm.h>
 #include <asm/tlbflush.h>
 
@@ -43,41 +46,26 @@ struct mm_struct *temporary_mm_loaded(void)
 }
 
 /**
- * use_temporary_mm - load a temporary mm on this CPU
- * @temp: an mm marked with mm_set_temporary(), loaded on no other CPU
+ * use_temporary_mm_irqs_off - use_temporary_mm() for those with interrupts off
+ * @temp: as for use_temporary_mm()
  *
- * What @temp maps beyond the kernel's own mappings can be accessed by this CPU
- * and by no other, until unuse_temporary_mm().  No TLB of another CPU ever
- * caches it, so no shootdown is needed when such a mapping goes away.
+ * Context: Interrupts off.  Any but NMI.
  *
- * To schedule in between is illegal, because the context switch knows nothing
- * of @temp.  It is reported as "scheduling while atomic".  Interrupts may stay
- * on, as EFI runtime services want it, but then their handlers can reach the
- * mappings too.  Writers of protected memory turn them off.
- *
- * While a temporary mm is loaded, no hardware breakpoint fires on this CPU: one
- * that user space has set on an address of its own could match an access to
- * what @temp maps there.
- *
- * Uses nest like function calls, with different mms.
- *
- * Context: Preemption off.  Any but NMI.
- *
- * Return: the mm to pass to unuse_temporary_mm().
+ * Return: as use_temporary_mm().
  */
-struct mm_struct *use_temporary_mm(struct mm_struct *temp)
+struct mm_struct *use_temporary_mm_irqs_off(struct mm_struct *temp)
 {
 	struct mm_struct *prev;
 
-	lockdep_assert_preemption_disabled();
+	lockdep_assert_irqs_disabled();
 	VM_WARN_ON_ONCE(!mm_is_temporary(temp));
+	VM_WARN_ON_ONCE(!cpumask_empty(mm_cpumask(temp)));
 
 	/*
 	 * Held until unuse_temporary_mm(), for schedule() to complain about
 	 * callers which have only interrupts off.
 	 */
 	preempt_disable();
-	guard(irqsave)();
 
 	/*
 	 * A lazily held mm must not be restored: its owner may exit meanwhile,
@@ -103,6 +91,61 @@ struct mm_struct *use_temporary_mm(struct mm_struct *temp)
 }
 
 /**
+ * use_temporary_mm - load a temporary mm on this CPU
+ * @temp: an mm marked with mm_set_temporary(), loaded on no other CPU
+ *
+ * What @temp maps beyond the kernel's own mappings can be accessed by this CPU
+ * and by no other, until unuse_temporary_mm().  No TLB of another CPU ever
+ * caches it, so no shootdown is needed when such a mapping goes away.
+ *
+ * To schedule in between is illegal, because the context switch knows nothing
+ * of @temp.  It is reported as "scheduling while atomic" if the kernel counts
+ * preemption, as debug kernels do.  Interrupts may stay on, as EFI runtime
+ * services want it, but then their handlers can reach the mappings too.  Writers
+ * of protected memory turn them off.
+ *
+ * While a temporary mm is loaded, no hardware breakpoint fires on this CPU: one
+ * that user space has set on an address of its own could match an access to
+ * what @temp maps there.
+ *
+ * Uses nest like function calls, with different mms.
+ *
+ * Context: Preemption off.  Any but NMI, where a switch may be under way; kgdb,
+ * which stops all CPUs, is on its own.
+ *
+ * Return: the mm to pass to unuse_temporary_mm().
+ */
+struct mm_struct *use_temporary_mm(struct mm_struct *temp)
+{
+	lockdep_assert_preemption_disabled();
+
+	guard(irqsave)();
+
+	return use_temporary_mm_irqs_off(temp);
+}
+
+/**
+ * unuse_temporary_mm_irqs_off - unuse_temporary_mm() with interrupts off
+ * @temp: as for unuse_temporary_mm()
+ * @prev: as for unuse_temporary_mm()
+ *
+ * Context: Interrupts off.  Any but NMI.
+ */
+void unuse_temporary_mm_irqs_off(struct mm_struct *temp, struct mm_struct *prev)
+{
+	lockdep_assert_irqs_disabled();
+
+	if (!WARN_ON_ONCE(this_cpu_read(cpu_tlbstate.loaded_mm) != temp))
+		switch_mm_irqs_off(NULL, prev, current);
+
+	/* An outer temporary mm wants the breakpoints to stay off. */
+	if (hw_breakpoint_active() && !temporary_mm_loaded())
+		set_debugreg(__this_cpu_read(cpu_dr7), 7);
+
+	preempt_enable();
+}
+
+/**
  * unuse_temporary_mm - go back to the mm that was loaded before
  * @temp: the temporary mm that is loaded
  * @prev: what use_temporary_mm(@temp) has returned
@@ -118,15 +161,9 @@ void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev)
 {
 	lockdep_assert_preemption_disabled();
 
-	scoped_guard(irqsave) {
-		if (!WARN_ON_ONCE(this_cpu_read(cpu_tlbstate.loaded_mm) != temp))
-			switch_mm_irqs_off(NULL, prev, current);
+	guard(irqsave)();
 
-		/* An outer temporary mm wants the breakpoints to stay off. */
-		if (hw_breakpoint_active() && !temporary_mm_loaded())
-			set_debugreg(__this_cpu_read(cpu_dr7), 7);
-	}
-	preempt_enable();
+	unuse_temporary_mm_irqs_off(temp, prev);
 }
 
 /**
@@ -138,8 +175,9 @@ void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev)
  * The next load of @mm, on whatever CPU, flushes all that this CPU may have
  * cached of it.  Nobody has to be interrupted, and nothing flushed now.
  *
- * The increment of the generation is a full barrier.  It pairs with the read
- * of tlb_gen in switch_mm_irqs_off().
+ * The increment of the generation is a full barrier.  It pairs with the locked
+ * cpumask_set_cpu() before the read of tlb_gen in switch_mm_irqs_off().  The range
+ * is for the form without CONFIG_TEMP_MM, which has to flush it.
  */
 void temporary_mm_changed(struct mm_struct *mm, unsigned long start,
 			  unsigned long end)
@@ -171,42 +209,45 @@ void arch_temp_mm_exit(struct mm_struct *mm)
  * arch_temp_mm_prot_ok - is this a protection for a window?
  * @prot: protection of the caller of temp_mm_map()
  *
- * A window is for the kernel's data only, on one CPU only, and uses the same
- * memory type as the direct map.
+ * A window is for the kernel's data only, on one CPU only, and of the memory type
+ * and encryption of ordinary kernel memory.
  *
- * Return: true if it is.
+ * Return: true if @prot differs from %TEMP_MM_PROT_RW at most in being read-only,
+ * not accessed or not dirty.
  */
 bool arch_temp_mm_prot_ok(pgprot_t prot)
 {
-	pgprotval_t must = _PAGE_PRESENT | _PAGE_NX;
-	pgprotval_t must_not = _PAGE_USER | _PAGE_GLOBAL | _PAGE_CACHE_MASK;
+	pgprotval_t may_differ = _PAGE_RW | _PAGE_ACCESSED | _PAGE_DIRTY;
 	pgprotval_t val = pgprot_val(prot);
 
-	if ((val & must) != must || (val & must_not))
+	if ((val ^ pgprot_val(TEMP_MM_PROT_RW)) & ~may_differ)
 		return false;
 
 	/* Dirty and not writable means shadow stack. */
 	return (val & _PAGE_RW) || !(val & _PAGE_DIRTY);
 }
 
-/*
- * Only what the kernel has mapped as RAM, and no page table.  No struct page is
- * looked at before the first is known.
+/**
+ * arch_temp_mm_pfn_ok - is this a page frame that a window may map?
+ * @pfn: any number
+ *
+ * No struct page is looked at: there may be none.
+ *
+ * Return: true if it is RAM for the kernel.
  */
-static bool temp_mm_pfn_ok(unsigned long pfn)
+bool arch_temp_mm_pfn_ok(unsigned long pfn)
 {
-	return pfn_range_is_mapped(pfn, pfn + 1) && !PageTable(pfn_to_page(pfn));
+	/* The direct map begins with all of the first megabyte. */
+	if (pfn >= PFN_DOWN(ISA_START_ADDRESS) && pfn < PFN_DOWN(ISA_END_ADDRESS))
+		return false;
+
+	return pfn_range_is_mapped(pfn, pfn + 1);
 }
 
-/**
- * arch_temp_mm_page_ok - is this a page that a window may map?
- * @page: what the caller of temp_mm_map() takes for a page
- *
- * Return: true if it is RAM, and no page table.
- */
-bool arch_temp_mm_page_ok(struct page *page)
+/* Not between its sections, nor what was there for init: that is free memory. */
+static bool in_kernel_image(unsigned long va)
 {
-	return temp_mm_pfn_ok(page_to_pfn(page));
+	return core_kernel_text(va) || is_kernel_rodata(va) || is_kernel_core_data(va);
 }
 
 /**
@@ -227,14 +268,14 @@ unsigned long arch_temp_mm_pfn_of(const void *addr)
 
 	if (va >= PAGE_OFFSET && va < VMALLOC_START) {
 		pfn = PFN_DOWN(va - PAGE_OFFSET);
-	} else if (va - __START_KERNEL_map < KERNEL_IMAGE_SIZE) {
-		pfn = PFN_DOWN(va - __START_KERNEL_map + phys_base);
 	} else if (is_vmalloc_or_module_addr(addr)) {
 		page = vmalloc_to_page(addr);
 		pfn = page ? page_to_pfn(page) : 0;
+	} else if (in_kernel_image(va)) {
+		pfn = PFN_DOWN(va - __START_KERNEL_map + phys_base);
 	} else {
 		return 0;
 	}
 
-	return temp_mm_pfn_ok(pfn) ? pfn : 0;
+	return arch_temp_mm_pfn_ok(pfn) ? pfn : 0;
 }

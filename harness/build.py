@@ -162,8 +162,14 @@ def build(config, tree, targets=("bzImage",), variables=(), log=None):
         if state and not variables and built.exists() and built.read_text() == state:
             return objdir
         built.unlink(missing_ok=True)
-        run_make(config, tree, *variables, *targets, what=f"build {tree.name} {config}",
-                 log=log or LOGS / f"build-{tree.name}-{config}.log")
+        log = log or LOGS / f"build-{tree.name}-{config}.log"
+        # kbuild comes to a single object of arch/x86/lib by two ways, with different flags and at the
+        # same time. One after the other, the same way always has the last word.
+        twice = [target for target in targets if target.startswith("arch/x86/lib/")]
+        once = [target for target in targets if target not in twice]
+        for jobs, some in (([], once), (["-j1"], twice)):
+            if some:
+                run_make(config, tree, *jobs, *variables, *some, what=f"build {tree.name} {config}", log=log)
         if state and not variables:
             replace_file(built, state)
     return objdir

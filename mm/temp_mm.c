@@ -205,7 +205,7 @@ static long temp_mm_size(const struct temp_mm *t)
 	size += kmalloc_size_roundup(sizeof(*t->mm) + cpumask_size() +
 				     mm_cid_size());
 	size += TEMP_MM_PGD_BYTES + mm_pgtables_bytes(t->mm);
-	if (!mm_p4d_folded(t->mm))
+	if (!mm_p4d_folded(t->mm) && !t->shared)
 		size += PAGE_SIZE;
 
 	return size;
@@ -261,6 +261,16 @@ free:
 	return NULL;
 }
 
+static void temp_mm_unlink(struct temp_mm *t)
+{
+	pgd_t *pgd = pgd_offset(t->mm, t->addr);
+
+	if (mm_p4d_folded(t->mm))
+		p4d_clear(p4d_offset(pgd, t->addr));
+	else
+		pgd_clear(pgd);
+}
+
 /**
  * temp_mm_free - free a temporary mm
  * @t: from temp_mm_alloc(), with nothing mapped; or NULL
@@ -277,10 +287,13 @@ void temp_mm_free(struct temp_mm *t)
 
 	might_sleep();
 	if (!cpumask_empty(mm_cpumask(t->mm)) ||
-	    !temp_mm_claim(t, TEMP_MM_IDLE, TEMP_MM_BUSY)) {
+	    !temp_mm_claim(t, t->shared ? TEMP_MM_MAPPED : TEMP_MM_IDLE, TEMP_MM_BUSY)) {
 		temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
 		return;
 	}
+
+	if (t->shared)
+		temp_mm_unlink(t);
 
 	atomic_long_dec(&temp_mm_stats.instances);
 	atomic_long_sub(temp_mm_size(t), &temp_mm_stats.bytes);
@@ -439,7 +452,7 @@ void temp_mm_unmap(struct temp_mm *t)
 		return;
 	}
 
-	if (!temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_BUSY)) {
+	if (t->shared || !temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_BUSY)) {
 		temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
 		return;
 	}
@@ -516,8 +529,18 @@ void temp_mm_unuse(struct temp_mm *t)
 		temp_mm_release(t, TEMP_MM_MAPPED);
 }
 
-/* Each page of it, in case that one in the middle is missing. */
-static noinline bool temp_mm_readable(const void *src, size_t len)
+/**
+ * temp_mm_readable - can all of this be read?
+ * @src: any address
+ * @len: any number of bytes but 0
+ *
+ * Tries each page of it, in case that one in the middle is missing.
+ *
+ * Context: Any but NMI.
+ *
+ * Return: true if @src is kernel memory up to @len.
+ */
+bool temp_mm_readable(const void *src, size_t len)
 {
 	const void *last = src + len - 1;
 	u8 byte;
@@ -719,11 +742,52 @@ int temp_mm_set(struct temp_mm *t, void *dst, u8 c, size_t len)
 
 static enum cpuhp_state temp_mm_cpuhp_state;
 
+/* Make the window of @t that of @from: one entry, in the topmost table there is. */
+static void temp_mm_link(struct temp_mm *t, const struct temp_mm *from)
+{
+	pgd_t *pgd = pgd_offset(t->mm, from->addr);
+
+	if (mm_p4d_folded(t->mm))
+		set_p4d(p4d_offset(pgd, from->addr),
+			*p4d_offset(pgd_offset(from->mm, from->addr), from->addr));
+	else
+		set_pgd(pgd, *pgd_offset(from->mm, from->addr));
+}
+
+/* An instance whose window is that of another, as long as it lives. */
+static struct temp_mm *temp_mm_alloc_linked(const struct temp_mm *from)
+{
+	struct temp_mm *t = kzalloc(sizeof(*t), GFP_KERNEL);
+
+	if (!t)
+		return NULL;
+
+	t->mm = temp_mm_new_mm();
+	if (!t->mm) {
+		kfree(t);
+		return NULL;
+	}
+
+	t->name = from->name;
+	t->addr = from->addr;
+	t->shared = true;
+	t->state = TEMP_MM_MAPPED;
+	temp_mm_link(t, from);
+	atomic_long_inc(&temp_mm_stats.instances);
+	atomic_long_add(temp_mm_size(t), &temp_mm_stats.bytes);
+
+	return t;
+}
+
 static int temp_mm_cpu_prepare(unsigned int cpu, struct hlist_node *node)
 {
 	struct temp_mm_percpu *set = hlist_entry(node, struct temp_mm_percpu, node);
-	struct temp_mm *t = temp_mm_alloc(set->nr_pages, set->name);
+	struct temp_mm *t;
 
+	if (set->shared)
+		t = temp_mm_alloc_linked(set->shared);
+	else
+		t = temp_mm_alloc(set->nr_pages, set->name);
 	if (!t)
 		return -ENOMEM;
 
@@ -762,6 +826,103 @@ int temp_mm_percpu_init(struct temp_mm_percpu *set)
 		return temp_mm_refuse(NULL, TEMP_MM_BAD_STATE, _RET_IP_);
 
 	return cpuhp_state_add_instance(temp_mm_cpuhp_state, &set->node);
+}
+
+/* The mappings that instances share belong to an mm that never gets loaded. */
+static struct temp_mm *temp_mm_alloc_shared(const char *name)
+{
+	struct temp_mm *t = kzalloc(sizeof(*t), GFP_KERNEL);
+	p4d_t *p4d;
+	pud_t *pud;
+
+	if (!t)
+		return NULL;
+
+	t->mm = temp_mm_new_mm();
+	if (!t->mm)
+		goto free;
+
+	/* Not the first entry: a stray access to a stale LDT alias finds nothing. */
+	t->name = name;
+	t->addr = TEMP_MM_BASE;
+	t->addr += get_random_u32_inclusive(1, TEMP_MM_SIZE / PUD_SIZE - 1) * PUD_SIZE;
+	p4d = p4d_alloc(t->mm, pgd_offset(t->mm, t->addr), t->addr);
+	pud = p4d ? pud_alloc(t->mm, p4d, t->addr) : NULL;
+	t->pmd = pud ? pmd_alloc(t->mm, pud, t->addr) : NULL;
+	if (!t->pmd)
+		goto free_mm;
+
+	atomic_long_add(temp_mm_size(t), &temp_mm_stats.bytes);
+
+	return t;
+
+free_mm:
+	temp_mm_free_mm(t->mm);
+free:
+	kfree(t);
+	return NULL;
+}
+
+/**
+ * temp_mm_percpu_init_shared - create instances that all map the same
+ * @set: from DEFINE_TEMP_MM_PERCPU()
+ * @addr: where to store the address of the window, aligned to %PUD_SIZE
+ *
+ * The window is what one PMD table maps, at an address that is random for each
+ * boot.  The caller fills the table, with leaves that are neither global nor user
+ * nor executable, or with page tables of such.  One entry changes it for all CPUs:
+ * a new one works right away, and after the removal of one the caller calls
+ * temp_mm_percpu_changed() and waits for those who have the window in use, before
+ * the memory gets another purpose.
+ *
+ * Instances can't be used with temp_mm_map() or temp_mm_write(), and live for ever.
+ *
+ * Context: Process context, from core_initcall() on; sleeps.
+ *
+ * Return: the table, empty; or an ERR_PTR() as temp_mm_percpu_init().
+ */
+pmd_t *temp_mm_percpu_init_shared(struct temp_mm_percpu *set, unsigned long *addr)
+{
+	struct temp_mm *shared = temp_mm_alloc_shared(set->name);
+	int err;
+
+	if (!shared)
+		return ERR_PTR(-ENOMEM);
+
+	set->shared = shared;
+	err = temp_mm_percpu_init(set);
+	if (err) {
+		set->shared = NULL;
+		atomic_long_sub(temp_mm_size(shared), &temp_mm_stats.bytes);
+		temp_mm_free_mm(shared->mm);
+		kfree(shared);
+		return ERR_PTR(err);
+	}
+
+	*addr = shared->addr;
+
+	return shared->pmd;
+}
+
+/**
+ * temp_mm_percpu_changed - the mappings that the instances share have changed
+ * @set: from temp_mm_percpu_init_shared()
+ *
+ * Each CPU flushes what it has cached of them before it uses them the next time.
+ *
+ * Context: Process context; sleeps.
+ */
+void temp_mm_percpu_changed(struct temp_mm_percpu *set)
+{
+	unsigned int cpu;
+
+	guard(cpus_read_lock)();
+	for_each_possible_cpu(cpu) {
+		struct temp_mm *t = *per_cpu_ptr(set->instance, cpu);
+
+		if (t)
+			temporary_mm_changed(t->mm, TEMP_MM_BASE, TEMP_MM_BASE + TEMP_MM_SIZE);
+	}
 }
 
 /**

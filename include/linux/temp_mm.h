@@ -47,6 +47,7 @@ struct temp_mm {
 	unsigned int		nr_pages;	/* most that can be mapped */
 	unsigned int		nr_mapped;
 	int			state;
+	bool			shared;		/* linked to another's mappings */
 };
 
 struct temp_mm *temp_mm_alloc(unsigned int nr_pages, const char *name);
@@ -88,6 +89,7 @@ static inline void *class_temp_mm_lock_ptr(class_temp_mm_t *t)
 struct temp_mm_percpu {
 	/* private: */
 	struct temp_mm		*__percpu *instance;
+	struct temp_mm		*shared;	/* whose mappings all have, or NULL */
 	const char		*name;
 	unsigned int		nr_pages;
 	struct hlist_node	node;
@@ -129,8 +131,11 @@ struct temp_mm_stats {
 extern struct temp_mm_stats temp_mm_stats;
 
 int temp_mm_percpu_init(struct temp_mm_percpu *set);
+pmd_t *temp_mm_percpu_init_shared(struct temp_mm_percpu *set, unsigned long *addr);
+void temp_mm_percpu_changed(struct temp_mm_percpu *set);
 void temp_mm_percpu_exit(struct temp_mm_percpu *set);
 struct temp_mm *this_cpu_temp_mm(struct temp_mm_percpu *set);
+bool temp_mm_readable(const void *src, size_t len);
 
 #endif /* CONFIG_TEMP_MM */
 

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Write-rare lists: a struct list_head or hlist_head of which some or all links
+ * are in protected memory.
+ *
+ * Readers use the iterators and predicates of list.h and rculist.h.  Writers use
+ * these, and exclude each other as with any list.  Each is one window, checks
+ * all that it is going to write before it writes anything, and publishes with a
+ * release, so that readers under RCU may run at any time: the forms with and
+ * without _rcu differ in what a deleted entry looks like.
+ *
+ * A head can be static: static __wr_after_init LIST_HEAD(name).
+ *
+ * All return 0, or a negative error as wr_assign(), or -EINVAL if the list is
+ * found corrupted, with nothing changed.
+ */
+#ifndef _LINUX_PRLIST_H
+#define _LINUX_PRLIST_H
+
+#include <linux/list.h>
+#include <linux/prmem.h>
+#include <linux/rculist.h>
+
+#ifdef CONFIG_PRMEM
+
+int __must_check prlist_init(struct list_head *head);
+int __must_check prlist_add(struct list_head *new, struct list_head *head);
+int __must_check prlist_add_tail(struct list_head *new, struct list_head *head);
+int __must_check prlist_del(struct list_head *entry);
+int __must_check prlist_del_init(struct list_head *entry);
+int __must_check prlist_del_rcu(struct list_head *entry);
+int __must_check prlist_replace(struct list_head *old, struct list_head *new);
+int __must_check prlist_replace_rcu(struct list_head *old, struct list_head *new);
+int __must_check prlist_move(struct list_head *entry, struct list_head *head);
+int __must_check prlist_move_tail(struct list_head *entry, struct list_head *head);
+int __must_check prlist_splice_init(struct list_head *list, struct list_head *head);
+
+int __must_check prhlist_init(struct hlist_head *h);
+int __must_check prhlist_add_head(struct hlist_node *n, struct hlist_head *h);
+int __must_check prhlist_add_before(struct hlist_node *n, struct hlist_node *next);
+int __must_check prhlist_add_behind(struct hlist_node *n, struct hlist_node *prev);
+int __must_check prhlist_del(struct hlist_node *n);
+int __must_check prhlist_del_init(struct hlist_node *n);
+int __must_check prhlist_del_rcu(struct hlist_node *n);
+int __must_check prhlist_replace_rcu(struct hlist_node *old, struct hlist_node *new);
+
+#define prlist_add_rcu		prlist_add
+#define prlist_add_tail_rcu	prlist_add_tail
+#define prhlist_add_head_rcu	prhlist_add_head
+#define prhlist_add_before_rcu	prhlist_add_before
+#define prhlist_add_behind_rcu	prhlist_add_behind
+
+#else /* !CONFIG_PRMEM */
+
+#define prlist_init(head)		({ INIT_LIST_HEAD(head); 0; })
+#define prlist_add(new, head)		({ list_add(new, head); 0; })
+#define prlist_add_tail(new, head)	({ list_add_tail(new, head); 0; })
+#define prlist_add_rcu(new, head)	({ list_add_rcu(new, head); 0; })
+#define prlist_add_tail_rcu(new, head)	({ list_add_tail_rcu(new, head); 0; })
+#define prlist_del(entry)		({ list_del(entry); 0; })
+#define prlist_del_init(entry)		({ list_del_init(entry); 0; })
+#define prlist_del_rcu(entry)		({ list_del_rcu(entry); 0; })
+#define prlist_replace(old, new)	({ list_replace_init(old, new); 0; })
+#define prlist_replace_rcu(old, new)	({ list_replace_rcu(old, new); 0; })
+#define prlist_move(entry, head)	({ list_move(entry, head); 0; })
+#define prlist_move_tail(entry, head)	({ list_move_tail(entry, head); 0; })
+#define prlist_splice_init(list, head)	({ list_splice_init(list, head); 0; })
+
+#define prhlist_init(h)			({ INIT_HLIST_HEAD(h); 0; })
+#define prhlist_add_head(n, h)		({ hlist_add_head(n, h); 0; })
+#define prhlist_add_head_rcu(n, h)	({ hlist_add_head_rcu(n, h); 0; })
+#define prhlist_add_before(n, next)	({ hlist_add_before(n, next); 0; })
+#define prhlist_add_before_rcu(n, next)	({ hlist_add_before_rcu(n, next); 0; })
+#define prhlist_add_behind(n, prev)	({ hlist_add_behind(n, prev); 0; })
+#define prhlist_add_behind_rcu(n, prev)	({ hlist_add_behind_rcu(n, prev); 0; })
+#define prhlist_del(n)			({ hlist_del(n); 0; })
+#define prhlist_del_init(n)		({ hlist_del_init(n); 0; })
+#define prhlist_del_rcu(n)		({ hlist_del_rcu(n); 0; })
+#define prhlist_replace_rcu(old, new)	({ hlist_replace_rcu(old, new); 0; })
+
+#endif /* !CONFIG_PRMEM */
+
+#endif /* _LINUX_PRLIST_H */

@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Protected memory: read-only for everybody, changed only by wr_*().
+ * See Documentation/core-api/prmem.rst.
+ */
+#ifndef _LINUX_PRMEM_H
+#define _LINUX_PRMEM_H
+
+#include <linux/build_bug.h>
+#include <linux/cache.h>
+#include <linux/cleanup.h>
+#include <linux/compiler.h>
+#include <linux/err.h>
+#include <linux/gfp_types.h>
+#include <linux/overflow.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/types.h>
+
+/*
+ * Modes of a pool.  A pool is a heap for objects that are freed together.
+ *
+ * RO: objects can be written until pmalloc_protect_pool(), then never again.
+ * WR: objects can be written until pmalloc_protect_pool(), then by wr_*().
+ * AUTO: memory is also protected when the pool starts with the next piece.
+ * START: memory is protected from the start, and is zero; implies WR.
+ */
+#define PMALLOC_RO		0
+#define PMALLOC_WR		1
+#define PMALLOC_AUTO		2
+#define PMALLOC_START		4
+
+#define PMALLOC_MODE_RO		PMALLOC_RO
+#define PMALLOC_MODE_WR		PMALLOC_WR
+#define PMALLOC_MODE_AUTO_RO	(PMALLOC_AUTO | PMALLOC_RO)
+#define PMALLOC_MODE_AUTO_WR	(PMALLOC_AUTO | PMALLOC_WR)
+#define PMALLOC_MODE_START_WR	(PMALLOC_START | PMALLOC_WR)
+
+/* Most bytes of one object of a cache, and of one object of a pool. */
+#define WR_CACHE_MAX_SIZE	(1024 * 1024)
+#define PMALLOC_MAX_SIZE	(64 * 1024 * 1024)
+
+/* A batch lets interrupts in after this many writes, or bytes. */
+#define WR_BATCH_OPS		64
+#define WR_BATCH_BYTES		4096
+
+/* Most pointers that __wr_links() sets at a time. */
+#define WR_MAX_LINKS		8
+
+/* One pointer to set: @slot is where it is, @val what it is to be. */
+struct wr_link {
+	void	*slot;
+	void	*val;
+};
+
+/* Operations of __wr_rmw(). */
+enum wr_rmw {
+	WR_XCHG,
+	WR_CMPXCHG,
+	WR_ADD,
+	WR_AND,
+	WR_OR,
+};
+
+#ifdef CONFIG_PRMEM
+
+/**
+ * __wr_after_init - a variable that is write rare once the kernel has booted
+ *
+ * It is part of .rodata.  Until that becomes read-only, before the first program
+ * runs, the variable can be written like any other.  From then on only wr_*()
+ * can do it; they also can before.  Not for modules: loading one fails.
+ */
+#define __wr_after_init		__section(".data..wr_after_init")
+
+/* What caches and pools have in common; first member of both. */
+struct prmem_owner {
+	/* private: */
+	const char	*name;
+	u32		kind;
+};
+
+/**
+ * struct wr_cache - objects of one type, write rare from their allocation on
+ *
+ * Lives in protected memory itself.
+ */
+struct wr_cache {
+	/* private: */
+	struct prmem_owner owner;
+	u32		size;		/* of an object, as its user knows it */
+	u32		align;
+	u32		stride;		/* from one object to the next */
+	u32		nr_slots;	/* objects in a slab, at most 64 */
+	u32		nr_pages;	/* pages of a slab */
+	u32		useroffset;
+	u32		usersize;
+	u32		partial;	/* first slab that may have a free slot */
+};
+
+struct pmalloc_pool;
+
+#define PRMEM_KIND_CACHE	1
+
+/**
+ * DEFINE_WR_CACHE - define a cache of the kernel image
+ * @_name: name of the struct wr_cache
+ * @_type: type of the objects
+ *
+ * Objects can be allocated from core_initcall_sync() on.
+ */
+#define DEFINE_WR_CACHE(_name, _type)					\
+	DEFINE_WR_CACHE_USERCOPY(_name, _type, 0, 0)
+
+/**
+ * DEFINE_WR_CACHE_USERCOPY - define a cache of which user space may be given a part
+ * @_name: name of the struct wr_cache
+ * @_type: type of the objects
+ * @_useroffset: offset of the part in an object
+ * @_usersize: its size
+ */
+#define DEFINE_WR_CACHE_USERCOPY(_name, _type, _useroffset, _usersize)	\
+	struct wr_cache _name						\
+	__section(".data..wr_after_init.caches") __aligned(8) = {	\
+		.owner = { .name = #_name, .kind = PRMEM_KIND_CACHE },	\
+		.size = sizeof(_type),					\
+		.align = __alignof__(_type),				\
+		.useroffset = (_useroffset),				\
+		.usersize = (_usersize),				\
+	}
+
+struct wr_cache *wr_cache_create(const char *name, size_t size, size_t align,
+				 size_t useroffset, size_t usersize);
+int wr_cache_destroy(struct wr_cache *c);
+void *__wr_cache_alloc(struct wr_cache *c, gfp_t gfp, bool zero);
+int __must_check wr_cache_free(struct wr_cache *c, void *obj);
+int __must_check wr_cache_free_rcu(struct wr_cache *c, void *obj);
+int __must_check wr_cache_seal(struct wr_cache *c, void *obj);
+
+struct pmalloc_pool *__pmalloc_create_pool(const char *name, size_t refill,
+					   int align_order, u8 mode);
+void *pmalloc(struct pmalloc_pool *pool, size_t size);
+char *pstrdup(struct pmalloc_pool *pool, const char *s);
+int pmalloc_protect_pool(struct pmalloc_pool *pool);
+int pmalloc_make_pool_ro(struct pmalloc_pool *pool);
+int pmalloc_destroy_pool(struct pmalloc_pool *pool);
+
+/**
+ * pmalloc_create_custom_pool - create a pool
+ * @refill: bytes to get at least when the pool needs more memory, or 0 for a page
+ * @align_order: alignment of objects as a power of two, up to that of a page;
+ *	negative for the one of kmalloc()
+ * @mode: one of PMALLOC_MODE_*
+ *
+ * Reports name the pool after the function that creates it.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: the pool, or NULL.
+ */
+#define pmalloc_create_custom_pool(refill, align_order, mode)		\
+	__pmalloc_create_pool(__func__, refill, align_order, mode)
+
+bool prmem_check_usercopy(const void *ptr, unsigned long n, bool to_user,
+			  const char **name);
+bool is_pmalloc_object(const void *ptr, size_t n);
+bool is_pmalloc_ro_object(const void *ptr, size_t n);
+bool is_pmalloc_wr_object(const void *ptr, size_t n);
+
+int __must_check __wr_store(const struct wr_cache *c, const void *p, u64 val,
+			    size_t size);
+int __must_check __wr_copy(const struct wr_cache *c, const void *dst,
+			   const void *src, size_t n);
+int __must_check wr_memcpy(void *dst, const void *src, size_t n);
+int __must_check wr_memset(void *dst, int c, size_t n);
+int __must_check __wr_rmw(const void *p, size_t size, enum wr_rmw op,
+			  u64 val, u64 *old);
+int __must_check __wr_links(const struct wr_link *links, unsigned int n);
+
+int __must_check wr_begin(void);
+void wr_end(void);
+void *__must_check __wr_edit(const struct wr_cache *c, const void *obj, size_t size);
+
+/* A register's worth of any scalar, without a conversion of its bits. */
+#define __wr_bits(type, value)						\
+({									\
+	union { type v; u64 bits; } __wr_b = { .bits = 0 };		\
+									\
+	__wr_b.v = (value);						\
+	__wr_b.bits;							\
+})
+
+#define __wr_assert_scalar(x)						\
+	static_assert(sizeof(x) == 1 || sizeof(x) == 2 ||		\
+		      sizeof(x) == 4 || sizeof(x) == 8,			\
+		      "not the size of a register: use wr_memcpy()")
+
+#define __wr_assign(c, lvalue, value)					\
+({									\
+	typeof(lvalue) *__wr_p = &(lvalue);				\
+									\
+	__wr_assert_scalar(*__wr_p);					\
+	__wr_store((c), __wr_p, __wr_bits(typeof(*__wr_p), value),	\
+		   sizeof(*__wr_p));					\
+})
+
+/**
+ * wr_assign - assign to a write-rare variable
+ * @lvalue: what to assign to: 1, 2, 4 or 8 bytes, aligned to their size
+ * @value: the value; it is converted as an assignment would do it
+ *
+ * One store, for readers on all CPUs: they see the old or the new value, never
+ * half of each.  All stores that come before it, in program order, are visible
+ * to whoever sees the new value and has a dependency or a load-acquire.
+ *
+ * Context: Any but NMI.  Does not sleep.
+ *
+ * Return: 0; else nothing has changed: -EINVAL for a misaligned or freed object,
+ * -EFAULT for what is no protected memory, -EPERM for an object that is sealed,
+ * in a pool that is read-only or not protected yet, or in an NMI.
+ */
+#define wr_assign(lvalue, value)	__wr_assign(NULL, lvalue, value)
+
+/**
+ * wr_rcu_assign_pointer - assign to a write-rare RCU-protected pointer
+ * @p: the pointer, __rcu
+ * @v: the value
+ *
+ * The initialization of what @v points to, by plain stores or by wr_*(), is
+ * visible to every reader that gets @v by rcu_dereference().
+ *
+ * Context: Any but NMI.  Does not sleep.
+ *
+ * Return: as wr_assign().
+ */
+#define wr_rcu_assign_pointer(p, v)					\
+({									\
+	typeof(p) *__wr_p = &(p);					\
+	typeof(**__wr_p) *__wr_v = (v);					\
+									\
+	rcu_check_sparse(*__wr_p, __rcu);				\
+	__wr_store(NULL, __wr_p, (u64)(unsigned long)__wr_v,		\
+		   sizeof(__wr_v));					\
+})
+
+/**
+ * wr_set_field - assign to a field of an object of a cache
+ * @c: the cache that @obj has to be of
+ * @obj: the object
+ * @field: name of the field
+ * @value: its new value
+ *
+ * As wr_assign(), and refuses with -EPERM what is not of @c.
+ */
+#define wr_set_field(c, obj, field, value) __wr_assign(c, (*(obj)).field, value)
+
+/**
+ * wr_update - replace an object of a cache
+ * @c: the cache that @obj has to be of
+ * @obj: the object
+ * @src: an object of the same type with the new contents
+ *
+ * As wr_memcpy(), so readers can see a part of it done; and refuses with -EPERM
+ * what is not of @c.
+ */
+#define wr_update(c, obj, src)						\
+({									\
+	typeof(obj) __wr_obj = (obj);					\
+	const typeof(*__wr_obj) *__wr_src = (src);			\
+									\
+	__wr_copy((c), __wr_obj, __wr_src, sizeof(*__wr_obj));		\
+})
+
+/**
+ * wr_edit - begin a batch of stores to the fields of one object
+ * @c: the cache that @obj has to be of, or NULL
+ * @obj: the object
+ *
+ * The object is checked once, here; that a field is in it, the compiler knows.  So
+ * each wr_put() is one instruction.  As after wr_begin(), interrupts are off and
+ * nothing may sleep until wr_end().  Unlike there, they stay off however much is
+ * written: the caller keeps it short.
+ *
+ * Return: where the window has the object, for wr_put() and nothing else; or an
+ * ERR_PTR() as wr_assign(), with no batch begun.
+ */
+#define wr_edit(c, obj)							\
+({									\
+	typeof(obj) __wr_obj = (obj);					\
+									\
+	(typeof(__wr_obj))__wr_edit((c), __wr_obj, sizeof(*__wr_obj));	\
+})
+
+/**
+ * wr_put - store to a field of an object between wr_edit() and wr_end()
+ * @edit: from wr_edit()
+ * @field: name of the field: 1, 2, 4 or 8 bytes
+ * @value: the new value
+ *
+ * One store, and a release, as wr_assign().  Nothing else may be done with @edit.
+ */
+#define wr_put(edit, field, value)					\
+({									\
+	__auto_type __wr_f = &(*(edit)).field;				\
+									\
+	__wr_assert_scalar(*__wr_f);					\
+	/* Pairs with the dependency or the acquire of a reader. */	\
+	smp_store_release(__wr_f, value);				\
+})
+
+/**
+ * wr_xchg - exchange a write-rare variable
+ * @ptr: where it is
+ * @value: the new value
+ * @oldp: where to store the old value, ordinary memory
+ *
+ * A locked instruction, as xchg().
+ *
+ * Return: as wr_assign(); *@oldp is only written with 0.
+ */
+#define wr_xchg(ptr, value, oldp)					\
+({									\
+	typeof(ptr) __wr_p = (ptr);					\
+	union { typeof(*__wr_p) v; u64 bits; } __wr_old = { .bits = 0 };	\
+	int __wr_err;							\
+									\
+	__wr_assert_scalar(*__wr_p);					\
+	__wr_err = __wr_rmw(__wr_p, sizeof(*__wr_p), WR_XCHG,		\
+			    __wr_bits(typeof(*__wr_p), value),		\
+			    &__wr_old.bits);				\
+	if (!__wr_err)							\
+		*(oldp) = __wr_old.v;					\
+	__wr_err;							\
+})
+
+/**
+ * wr_cmpxchg - compare and exchange a write-rare variable
+ * @ptr: where it is
+ * @oldp: the value that it has to have, ordinary memory; becomes the one it has
+ * @value: the new value
+ *
+ * A locked instruction, as try_cmpxchg().
+ *
+ * Return: 1 if it was exchanged, 0 if it was not, as *@oldp then tells; or a
+ * negative error as wr_assign().
+ */
+#define wr_cmpxchg(ptr, oldp, value)					\
+({									\
+	typeof(ptr) __wr_p = (ptr);					\
+	typeof(*__wr_p) *__wr_oldp = (oldp);				\
+	u64 __wr_want = __wr_bits(typeof(*__wr_p), *__wr_oldp);		\
+	union { typeof(*__wr_p) v; u64 bits; } __wr_old;		\
+	int __wr_err;							\
+									\
+	__wr_assert_scalar(*__wr_p);					\
+	__wr_old.bits = __wr_want;					\
+	__wr_err = __wr_rmw(__wr_p, sizeof(*__wr_p), WR_CMPXCHG,	\
+			    __wr_bits(typeof(*__wr_p), value),		\
+			    &__wr_old.bits);				\
+	if (!__wr_err) {						\
+		__wr_err = __wr_old.bits == __wr_want;			\
+		*__wr_oldp = __wr_old.v;				\
+	}								\
+	__wr_err;							\
+})
+
+/**
+ * wr_cache_alloc - allocate an object of a cache
+ * @c: the cache
+ * @gfp: may the cache sleep to get more memory?  __GFP_ZERO is honoured.
+ *
+ * Context: Any but NMI, if @gfp does not allow to block.
+ *
+ * Return: the object, or NULL.
+ */
+static inline void *__must_check wr_cache_alloc(struct wr_cache *c, gfp_t gfp)
+{
+	return __wr_cache_alloc(c, gfp, gfp & __GFP_ZERO);
+}
+
+/**
+ * wr_cache_zalloc - allocate an object of a cache, all zero
+ * @c: the cache
+ * @gfp: as for wr_cache_alloc()
+ *
+ * Return: the object, or NULL.
+ */
+static inline void *__must_check wr_cache_zalloc(struct wr_cache *c, gfp_t gfp)
+{
+	return __wr_cache_alloc(c, gfp, true);
+}
+
+/**
+ * pmalloc_create_pool - create a pool that grows by pages
+ * @mode: one of PMALLOC_MODE_*
+ *
+ * Return: as pmalloc_create_custom_pool().
+ */
+#define pmalloc_create_pool(mode)	pmalloc_create_custom_pool(0, -1, mode)
+
+/**
+ * pzalloc - allocate zeroed memory of a pool
+ * @pool: the pool
+ * @size: how many bytes
+ *
+ * Memory of a pool is always zero when it is allocated, because none is used twice.
+ *
+ * Return: as pmalloc().
+ */
+static inline void *__must_check pzalloc(struct pmalloc_pool *pool, size_t size)
+{
+	return pmalloc(pool, size);
+}
+
+/**
+ * pmalloc_array - allocate an array of a pool
+ * @pool: the pool
+ * @n: number of elements
+ * @size: bytes of an element
+ *
+ * Return: as pmalloc(), NULL also when the product overflows.
+ */
+static inline void *__must_check pmalloc_array(struct pmalloc_pool *pool,
+					       size_t n, size_t size)
+{
+	return pmalloc(pool, size_mul(n, size));
+}
+
+/**
+ * pcalloc - allocate a zeroed array of a pool
+ * @pool: the pool
+ * @n: number of elements
+ * @size: bytes of an element
+ *
+ * Return: as pmalloc_array().
+ */
+static inline void *__must_check pcalloc(struct pmalloc_pool *pool, size_t n,
+					 size_t size)
+{
+	return pmalloc(pool, size_mul(n, size));
+}
+
+#else /* !CONFIG_PRMEM */
+
+/* Plain stores, and memory that anybody can write. */
+
+static inline bool prmem_check_usercopy(const void *ptr, unsigned long n,
+					bool to_user, const char **name)
+{
+	return true;
+}
+
+#define __wr_after_init
+
+struct wr_cache {
+	size_t	size;
+	size_t	align;
+};
+
+#define DEFINE_WR_CACHE(_name, _type)					\
+	DEFINE_WR_CACHE_USERCOPY(_name, _type, 0, 0)
+
+#define DEFINE_WR_CACHE_USERCOPY(_name, _type, _useroffset, _usersize)	\
+	struct wr_cache _name = {					\
+		.size = sizeof(_type) +					\
+			BUILD_BUG_ON_ZERO((_useroffset) + (_usersize) >	\
+					  sizeof(_type)),		\
+		.align = __alignof__(_type),				\
+	}
+
+#define wr_assign(lvalue, value)					\
+({									\
+	/* Pairs with the dependency or the acquire of a reader. */	\
+	smp_store_release(&(lvalue), value);				\
+	0;								\
+})
+
+#define wr_rcu_assign_pointer(p, v)	({ rcu_assign_pointer(p, v); 0; })
+#define wr_set_field(c, obj, field, value)				\
+	({ (void)(c); wr_assign((*(obj)).field, value); })
+#define wr_update(c, obj, src)		({ (void)(c); *(obj) = *(src); 0; })
+#define wr_edit(c, obj)			({ (void)(c); (obj); })
+#define wr_put(edit, field, value)	((void)wr_assign((*(edit)).field, value))
+#define wr_xchg(ptr, value, oldp)	({ *(oldp) = xchg(ptr, value); 0; })
+#define wr_cmpxchg(ptr, oldp, value)	((int)try_cmpxchg(ptr, oldp, value))
+#define wr_memcpy(dst, src, n)		({ memcpy(dst, src, n); 0; })
+#define wr_memset(dst, c, n)		({ memset(dst, c, n); 0; })
+
+static inline int wr_begin(void)
+{
+	return 0;
+}
+
+static inline void wr_end(void) { }
+
+/* Behind the object is what wr_cache_free_rcu() needs, in any context. */
+static inline size_t __wr_cache_rcu(const struct wr_cache *c)
+{
+	return ALIGN(c->size, sizeof(long));
+}
+
+/* kmalloc() aligns powers of two to themselves. */
+static inline void *__must_check wr_cache_alloc(struct wr_cache *c, gfp_t gfp)
+{
+	size_t size = __wr_cache_rcu(c) + sizeof(struct rcu_head);
+
+	return kmalloc(c->align > ARCH_KMALLOC_MINALIGN ? roundup_pow_of_two(size) : size, gfp);
+}
+
+static inline void *__must_check wr_cache_zalloc(struct wr_cache *c, gfp_t gfp)
+{
+	return wr_cache_alloc(c, gfp | __GFP_ZERO);
+}
+
+static inline int wr_cache_free(struct wr_cache *c, void *obj)
+{
+	kfree(obj);
+	return 0;
+}
+
+static inline int wr_cache_free_rcu(struct wr_cache *c, void *obj)
+{
+	if (obj)
+		kvfree_call_rcu(obj + __wr_cache_rcu(c), obj);
+	return 0;
+}
+
+static inline int wr_cache_seal(struct wr_cache *c, void *obj)
+{
+	return 0;
+}
+
+#endif /* !CONFIG_PRMEM */
+
+/*
+ * scoped_cond_guard(wr_batch, return -EPERM) { ... } runs its body in a batch;
+ * the second argument is what to do when there can be none.
+ */
+static inline void wr_batch_guard_end(bool open)
+{
+	if (open)
+		wr_end();
+}
+
+__DEFINE_CLASS_IS_CONDITIONAL(wr_batch, true);
+DEFINE_CLASS(wr_batch, bool, wr_batch_guard_end(_T), !wr_begin(), void)
+
+static inline void *class_wr_batch_lock_ptr(class_wr_batch_t *t)
+{
+	return (void *)(unsigned long)*t;
+}
+
+#endif /* _LINUX_PRMEM_H */

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Blocks: pieces of the direct map that change their permission as one PMD.
+ */
+#ifndef _LINUX_WR_BLOCK_H
+#define _LINUX_WR_BLOCK_H
+
+#include <linux/atomic.h>
+#include <linux/pgtable.h>
+
+/* The order of a whole block: what one PMD maps. */
+#define WR_BLOCK_ORDER		(PMD_SHIFT - PAGE_SHIFT)
+#define WR_BLOCK_SIZE		PMD_SIZE
+
+/**
+ * enum wr_block_access - what the direct map allows
+ * @WR_BLOCK_RW: the same as for any other memory
+ * @WR_BLOCK_RO: to read
+ * @WR_BLOCK_NONE: nothing
+ */
+enum wr_block_access {
+	WR_BLOCK_RW,
+	WR_BLOCK_RO,
+	WR_BLOCK_NONE,
+};
+
+/* For debugfs and tests; counted since boot but for @bytes. */
+struct wr_block_stats {
+	atomic_long_t	whole;		/* blocks allocated */
+	atomic_long_t	small;		/* smaller pieces allocated */
+	atomic_long_t	failed;		/* allocations that got nothing */
+	atomic_long_t	freed;		/* of all sizes */
+	atomic_long_t	bytes;		/* allocated now */
+	atomic_long_t	splits_2m;	/* 2 MiB leaves that became page tables */
+	atomic_long_t	splits_1g;	/* 1 GiB leaves that became 2 MiB leaves */
+};
+
+extern struct wr_block_stats wr_block_stats;
+
+void *wr_block_alloc(unsigned int order, enum wr_block_access access);
+void wr_block_free(void *block, unsigned int order);
+
+#endif /* _LINUX_WR_BLOCK_H */

@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests of protected memory: an attacker has written to what is in ordinary
+ * memory.  Each piece of it is corrupted on purpose, and what uses it must refuse or
+ * do the right thing all the same; no byte of any other object changes.
+ *
+ * Locks are not among them: to take one away is to stop the machine, no more.
+ */
+#include <linux/kallsyms.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "test_prmem.h"
+
+#define NR_OBJS		20
+
+/* Objects that nobody may change, next to that which is attacked. */
+struct attack_test {
+	struct wr_cache *c;
+	struct pmalloc_pool *pool;
+	struct prmem_test_obj *obj[NR_OBJS];
+	struct prmem_test_obj before[NR_OBJS];
+};
+
+static DEFINE_WR_CACHE(prmem_test_victims, struct prmem_test_obj);
+
+static int attack_init(struct kunit *test)
+{
+	struct attack_test *x = kunit_kzalloc(test, sizeof(*x), GFP_KERNEL);
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, x);
+	test->priv = x;
+	x->c = prmem_test_cache(sizeof(*x->obj[0]), 8);
+	x->pool = pmalloc_create_pool(PMALLOC_MODE_START_WR);
+	KUNIT_ASSERT_NOT_NULL(test, x->c);
+	KUNIT_ASSERT_NOT_NULL(test, x->pool);
+	for (i = 0; i < NR_OBJS; i++) {
+		x->obj[i] = i & 1 ? pmalloc(x->pool, sizeof(*x->obj[i])) :
+				    wr_cache_alloc(x->c, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, x->obj[i]);
+		memset(&x->before[i], 0x60 + i, sizeof(x->before[i]));
+		KUNIT_ASSERT_EQ(test, wr_memcpy(x->obj[i], &x->before[i], sizeof(x->before[i])), 0);
+	}
+
+	return 0;
+}
+
+static void expect_unchanged(struct kunit *test)
+{
+	struct attack_test *x = test->priv;
+	int i;
+
+	for (i = 0; i < NR_OBJS; i++)
+		KUNIT_EXPECT_MEMEQ(test, x->obj[i], &x->before[i], sizeof(x->before[i]));
+}
+
+static void attack_exit(struct kunit *test)
+{
+	struct attack_test *x = test->priv;
+	int i;
+
+	if (!x)
+		return;
+	for (i = 0; i < NR_OBJS; i += 2)
+		KUNIT_EXPECT_EQ(test, wr_cache_free(x->c, x->obj[i]), 0);
+	KUNIT_EXPECT_EQ(test, wr_cache_destroy(x->c), 0);
+	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(x->pool), 0);
+}
+
+/* Some slot that is not @not, with or without a block. */
+static unsigned long other_slot(unsigned long not, bool block)
+{
+	unsigned long i;
+
+	for (i = 0; i < PRMEM_NR_SLOTS; i++) {
+		if (i != not && i != PRMEM_STATIC_SLOT && !!prmem_blocks[i].nr_pages == block)
+			return i;
+	}
+
+	return not + 1;
+}
+
+/* The hint of a page: what it says is not believed, so the object is not found. */
+static void prmem_test_forged_page_hint(struct kunit *test)
+{
+	struct attack_test *x = test->priv;
+	int i, k;
+
+	for (i = 0; i < 2; i++) {
+		struct page *page = virt_to_page(x->obj[i]);
+		unsigned long good = page_private(page);
+		unsigned long bad[] = {
+			PRMEM_STATIC_SLOT, other_slot(good, true), other_slot(good, false),
+			PRMEM_NR_SLOTS, PRMEM_NR_SLOTS + good, ULONG_MAX, good | BIT(32),
+			good | BIT(63), (unsigned long)x->obj[i],
+		};
+
+		KUNIT_EXPECT_NE(test, prmem_blocks[good].nr_pages, 0);
+		for (k = 0; k < ARRAY_SIZE(bad); k++) {
+			bool is;
+			int err[5];
+
+			set_page_private(page, bad[k]);
+			err[0] = wr_assign(x->obj[i]->q, 1);
+			err[1] = wr_memset(x->obj[i], 1, sizeof(*x->obj[i]));
+			err[2] = wr_cache_free(x->c, x->obj[i]);
+			err[3] = wr_cache_seal(x->c, x->obj[i]);
+			err[4] = wr_set_field(x->c, x->obj[i], b, 1);
+			is = is_pmalloc_object(x->obj[i], 1);
+			set_page_private(page, good);
+
+			KUNIT_EXPECT_LT_MSG(test, err[0], 0, "%#lx", bad[k]);
+			KUNIT_EXPECT_LT_MSG(test, err[1], 0, "%#lx", bad[k]);
+			KUNIT_EXPECT_LT_MSG(test, err[2], 0, "%#lx", bad[k]);
+			KUNIT_EXPECT_LT_MSG(test, err[3], 0, "%#lx", bad[k]);
+			KUNIT_EXPECT_LT_MSG(test, err[4], 0, "%#lx", bad[k]);
+			KUNIT_EXPECT_FALSE_MSG(test, is, "%#lx", bad[k]);
+		}
+		/* Right again. */
+		KUNIT_EXPECT_EQ(test, wr_assign(x->obj[i]->q, x->before[i].q), 0);
+	}
+	expect_unchanged(test);
+}
+
+/* All pages of all blocks with wrong hints, as far as allocation is concerned. */
+static void prmem_test_forged_hints_of_free_pages(struct kunit *test)
+{
+	struct attack_test *x = test->priv;
+	struct page *page = virt_to_page(x->obj[0]);
+	unsigned long slot = page_private(page), i;
+	const struct prmem_block *b = &prmem_blocks[slot];
+	unsigned long first = b->pfn, nr = b->nr_pages;
+	struct wr_cache *c = prmem_test_cache(2000, 8);
+	void *obj[8];
+	int k, bad = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, c);
+	for (i = 0; i < nr; i++)
+		set_page_private(pfn_to_page(first + i), other_slot(slot, true));
+	for (k = 0; k < ARRAY_SIZE(obj); k++)
+		obj[k] = wr_cache_zalloc(c, GFP_ATOMIC);
+	for (i = 0; i < nr; i++)
+		set_page_private(pfn_to_page(first + i), slot);
+
+	for (k = 0; k < ARRAY_SIZE(obj); k++) {
+		if (!obj[k])
+			continue;
+		bad += !is_pmalloc_object(obj[k], 2000) || memchr_inv(obj[k], 0, 2000);
+		bad += !!wr_memset(obj[k], 1, 2000);
+		bad += !!wr_cache_free(c, obj[k]);
+	}
+	KUNIT_EXPECT_EQ(test, bad, 0);
+	KUNIT_EXPECT_EQ(test, wr_cache_destroy(c), 0);
+	expect_unchanged(test);
+}
+
+/* Ordinary pages that pretend to be protected memory. */
+static void prmem_test_forged_page(struct kunit *test)
+{
+	struct attack_test *x = test->priv;
+	unsigned long slot = page_private(virt_to_page(x->obj[0])), old;
+	void *vmem = vmalloc(PAGE_SIZE), *direct, *mem[2];
+	struct page *page;
+	int i, err[6];
+
+	direct = (void *)__get_free_page(GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vmem);
+	KUNIT_ASSERT_NOT_NULL(test, direct);
+	mem[0] = vmem;
+	mem[1] = direct;
+	for (i = 0; i < ARRAY_SIZE(mem); i++) {
+		struct prmem_test_obj *obj = mem[i];
+
+		memset(obj, 0x44, PAGE_SIZE);
+		page = is_vmalloc_addr(obj) ? vmalloc_to_page(obj) : virt_to_page(obj);
+		old = page_private(page);
+		set_page_private(page, slot);
+		err[0] = wr_assign(obj->q, 1);
+		err[1] = wr_memset(obj, 1, sizeof(*obj));
+		err[2] = wr_cache_free(x->c, obj);
+		err[3] = wr_cache_seal(x->c, obj);
+		err[4] = wr_set_field(x->c, obj, b, 1);
+		err[5] = is_pmalloc_object(obj, 1) ? 0 : -EFAULT;
+		set_page_private(page, old);
+		KUNIT_EXPECT_EQ(test, err[0], -EFAULT);
+		KUNIT_EXPECT_EQ(test, err[1], -EFAULT);
+		KUNIT_EXPECT_EQ(test, err[2], -EFAULT);
+		KUNIT_EXPECT_EQ(test, err[3], -EFAULT);
+		KUNIT_EXPECT_EQ(test, err[4], -EFAULT);
+		KUNIT_EXPECT_EQ(test, err[5], -EFAULT);
+		KUNIT_EXPECT_PTR_EQ(test, memchr_inv(obj, 0x44, PAGE_SIZE), NULL);
+	}
+	vfree(vmem);
+	free_page((unsigned long)direct);
+	expect_unchanged(test);
+}
+
+/* @fake is used as a cache in each way that there is. */
+static void expect_no_cache(struct kunit *test, struct wr_cache *fake, const char *what)
+{
+	struct attack_test *x = test->priv;
+	struct prmem_test_obj src = {}, *obj = x->obj[0];
+
+	KUNIT_EXPECT_NULL_MSG(test, wr_cache_alloc(fake, GFP_KERNEL), "%s", what);
+	KUNIT_EXPECT_NULL_MSG(test, wr_cache_zalloc(fake, GFP_ATOMIC), "%s", what);
+	KUNIT_EXPECT_LT_MSG(test, wr_set_field(fake, obj, q, 1), 0, "%s", what);
+	KUNIT_EXPECT_LT_MSG(test, wr_update(fake, obj, &src), 0, "%s", what);
+	KUNIT_EXPECT_LT_MSG(test, wr_cache_free(fake, obj), 0, "%s", what);
+	KUNIT_EXPECT_LT_MSG(test, wr_cache_free_rcu(fake, obj), 0, "%s", what);
+	KUNIT_EXPECT_LT_MSG(test, wr_cache_seal(fake, obj), 0, "%s", what);
+	KUNIT_EXPECT_LT_MSG(test, wr_cache_destroy(fake), 0, "%s", what);
+	KUNIT_EXPECT_TRUE_MSG(test, is_pmalloc_wr_object(obj, sizeof(*obj)), "%s", what);
+}
+
+/* Descriptors that the attacker has written: of larger objects, for instance. */
+static void prmem_test_forged_cache(struct kunit *test)
+{
+	struct wr_cache *c = prmem_test_cache(sizeof(struct wr_cache), 8), *slot;
+	struct attack_test *x = test->priv;
+	struct wr_cache fake = *x->c, *copy;
+
+	fake.size = 1 << 20;
+	fake.nr_slots = 1;
+	expect_no_cache(test, &fake, "on the stack");
+	copy = kunit_kmalloc(test, sizeof(fake), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, copy);
+	*copy = fake;
+	expect_no_cache(test, copy, "of kmalloc()");
+	copy = vmalloc(sizeof(fake));
+	KUNIT_ASSERT_NOT_NULL(test, copy);
+	*copy = fake;
+	expect_no_cache(test, copy, "of vmalloc()");
+	vfree(copy);
+
+	/* Protected memory, but of objects that have users. */
+	KUNIT_ASSERT_NOT_NULL(test, c);
+	slot = wr_cache_alloc(c, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, slot);
+	if (slot) {
+		KUNIT_EXPECT_EQ(test, wr_memcpy(slot, &fake, sizeof(fake)), 0);
+		expect_no_cache(test, slot, "object of a cache");
+		KUNIT_EXPECT_EQ(test, wr_cache_free(c, slot), 0);
+	}
+	slot = pmalloc(x->pool, sizeof(fake));
+	KUNIT_ASSERT_NOT_NULL(test, slot);
+	KUNIT_EXPECT_EQ(test, wr_memcpy(slot, &fake, sizeof(fake)), 0);
+	expect_no_cache(test, slot, "object of a pool");
+
+	expect_no_cache(test, (void *)x->c + 8, "within another");
+	expect_no_cache(test, x->c + 1, "after another");
+	expect_no_cache(test, (void *)&prmem_test_victims + 8, "within a static one");
+	expect_no_cache(test, (void *)x->pool, "a pool");
+	expect_no_cache(test, (void *)prmem_blocks, "blocks");
+	expect_no_cache(test, (void *)prmem_pages(&prmem_blocks[1]), "metadata");
+	expect_no_cache(test, (void *)-4096L, "nowhere");
+	KUNIT_EXPECT_EQ(test, wr_cache_destroy(c), 0);
+	expect_no_cache(test, c, "destroyed");
+	expect_unchanged(test);
+}
+
+/* The caches of descriptors are not for callers, although they are caches. */
+static void prmem_test_descriptors_are_no_objects(struct kunit *test)
+{
+	struct attack_test *x = test->priv;
+	struct wr_cache c = *x->c;
+	struct pmalloc_pool pool = *x->pool;
+
+	KUNIT_EXPECT_LT(test, wr_cache_free(&wr_caches, x->c), 0);
+	KUNIT_EXPECT_LT(test, wr_cache_free_rcu(&wr_caches, x->c), 0);
+	KUNIT_EXPECT_LT(test, wr_cache_seal(&wr_caches, x->c), 0);
+	KUNIT_EXPECT_LT(test, wr_cache_free(&pmalloc_pools, x->pool), 0);
+	KUNIT_EXPECT_LT(test, wr_cache_free_rcu(&pmalloc_pools, x->pool), 0);
+	KUNIT_EXPECT_LT(test, wr_cache_seal(&pmalloc_pools, x->pool), 0);
+	KUNIT_EXPECT_LT(test, wr_cache_destroy(&wr_caches), 0);
+	KUNIT_EXPECT_LT(test, wr_set_field(&wr_caches, x->c, size, 1), 0);
+	KUNIT_EXPECT_LT(test, wr_set_field(&pmalloc_pools, x->pool, mode, PMALLOC_MODE_WR), 0);
+	KUNIT_EXPECT_MEMEQ(test, x->c, &c, sizeof(c));
+	KUNIT_EXPECT_MEMEQ(test, x->pool, &pool, sizeof(pool));
+	expect_unchanged(test);
+}
+
+static void expect_no_pool(struct kunit *test, struct pmalloc_pool *fake, const char *what)
+{
+	KUNIT_EXPECT_NULL_MSG(test, pmalloc(fake, 8), "%s", what);
+	KUNIT_EXPECT_NULL_MSG(test, pmalloc(fake, PAGE_SIZE), "%s", what);
+	KUNIT_EXPECT_NULL_MSG(test, pstrdup(fake, "x"), "%s", what);
+	KUNIT_EXPECT_EQ_MSG(test, pmalloc_protect_pool(fake), -EINVAL, "%s", what);
+	KUNIT_EXPECT_EQ_MSG(test, pmalloc_make_pool_ro(fake), -EINVAL, "%s", what);
+	KUNIT_EXPECT_EQ_MSG(test, pmalloc_destroy_pool(fake), -EINVAL, "%s", what);
+}
+
+/* A pool that gives out the area of another, if one believes it. */
+static void prmem_test_forged_pool(struct kunit *test)
+{
+	struct wr_cache *c = prmem_test_cache(sizeof(struct pmalloc_pool), 8);
+	struct attack_test *x = test->priv;
+	struct pmalloc_pool fake = *x->pool, *copy;
+
+	fake.mode = PMALLOC_MODE_WR;
+	expect_no_pool(test, &fake, "on the stack");
+	copy = kunit_kmalloc(test, sizeof(fake), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, copy);
+	*copy = fake;
+	expect_no_pool(test, copy, "of kmalloc()");
+
+	KUNIT_ASSERT_NOT_NULL(test, c);
+	copy = wr_cache_alloc(c, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, copy);
+	if (copy) {
+		KUNIT_EXPECT_EQ(test, wr_memcpy(copy, &fake, sizeof(fake)), 0);
+		expect_no_pool(test, copy, "object of a cache");
+		KUNIT_EXPECT_EQ(test, wr_cache_free(c, copy), 0);
+	}
+	KUNIT_EXPECT_EQ(test, wr_cache_destroy(c), 0);
+	copy = pmalloc(x->pool, sizeof(fake));
+	KUNIT_ASSERT_NOT_NULL(test, copy);
+	KUNIT_EXPECT_EQ(test, wr_memcpy(copy, &fake, sizeof(fake)), 0);
+	expect_no_pool(test, copy, "object of a pool");
+
+	expect_no_pool(test, (void *)x->pool + 8, "within another");
+	expect_no_pool(test, (void *)x->c, "a cache");
+	expect_no_pool(test, (void *)prmem_blocks, "blocks");
+	expect_no_pool(test, (void *)-4096L, "nowhere");
+	expect_unchanged(test);
+}
+
+/* Allocates, writes and frees, in short and in large pieces. */
+static int use_allocators(void)
+{
+	struct wr_cache *c = prmem_test_cache(300, 8);
+	struct pmalloc_pool *pool = pmalloc_create_pool(PMALLOC_MODE_WR);
+	void *obj[30], *p, *q;
+	int i, k, bad = 0;
+
+	if (!c || !pool)
+		return -ENOMEM;
+	for (i = 0; i < ARRAY_SIZE(obj); i++) {
+		obj[i] = wr_cache_zalloc(c, i & 1 ? GFP_KERNEL : GFP_ATOMIC);
+		if (obj[i])
+			bad += !!memchr_inv(obj[i], 0, 300) || wr_memset(obj[i], i + 1, 300);
+		for (k = 0; k < i; k++)
+			bad += obj[i] && obj[i] == obj[k];
+	}
+	p = pmalloc(pool, 3 * PAGE_SIZE);
+	q = pmalloc(pool, 3 * PAGE_SIZE);
+	bad += !p || !q || memchr_inv(p, 0, 3 * PAGE_SIZE);
+	if (p && q) {
+		memset(p, 0xf1, 3 * PAGE_SIZE);
+		memset(q, 0xf2, 3 * PAGE_SIZE);
+		bad += !!memchr_inv(p, 0xf1, 3 * PAGE_SIZE);
+	}
+	for (i = 0; i < ARRAY_SIZE(obj); i++) {
+		bad += obj[i] && memchr_inv(obj[i], i + 1, 300);
+		bad += !!wr_cache_free(c, obj[i]);
+	}
+	bad += !!pmalloc_destroy_pool(pool);
+	bad += !!wr_cache_destroy(c);
+
+	return bad;
+}
+
+static void *find_symbol(struct kunit *test, const char *name)
+{
+	unsigned long addr = kallsyms_lookup_name(name);
+
+	if (!addr)
+		kunit_skip(test, "no symbol %s: needs CONFIG_KALLSYMS_ALL", name);
+
+	return (void *)addr;
+}
+
+/* Where free memory was last, and how much there is. */
+static void prmem_test_forged_allocator_hints(struct kunit *test)
+{
+	unsigned int *last = find_symbol(test, "prmem_last_slot"), good = *last;
+	atomic_t *nr_free = find_symbol(test, "prmem_nr_free");
+	static const int bad[] = { 0, 1, PRMEM_NR_SLOTS, INT_MAX, INT_MIN, -1, -512, 12345 };
+	long used = prmem_test_pages_used();
+	int i, nr;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		WRITE_ONCE(*last, bad[i]);
+		KUNIT_EXPECT_EQ_MSG(test, use_allocators(), 0, "last %d", bad[i]);
+	}
+	WRITE_ONCE(*last, good);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		nr = atomic_xchg(nr_free, bad[i]);
+		KUNIT_EXPECT_EQ_MSG(test, use_allocators(), 0, "free %d", bad[i]);
+		/* What has been taken and given back in between does not matter. */
+		atomic_set(nr_free, nr);
+	}
+	KUNIT_EXPECT_EQ(test, prmem_test_pages_used(), used);
+	expect_unchanged(test);
+}
+
+/* A batch that says it is open, or has been for long. */
+static void prmem_test_forged_batch(struct kunit *test)
+{
+	void __percpu *batch = (void __percpu *)find_symbol(test, "prmem_batch");
+	struct attack_test *x = test->priv;
+	static const u8 fill[] = { 0x00, 0x01, 0x7f, 0xff };
+	const size_t at = sizeof(struct prmem_window), size = 3 * sizeof(unsigned int);
+	bool open, off, closed;
+	u8 saved[16];
+	int i, err;
+
+	for (i = 0; i < ARRAY_SIZE(fill); i++) {
+		void *mine;
+
+		preempt_disable();
+		mine = this_cpu_ptr(batch);
+		memcpy(saved, mine + at, size);
+		memset(mine + at, fill[i], size);
+		err = wr_assign(x->obj[2]->q, 1);
+		open = prmem_test_reads(prmem_test_alias(x->obj[2]));
+		memset(mine + at, fill[i], size);
+		err |= wr_begin();
+		err |= wr_assign(x->obj[2]->l, 2);
+		off = irqs_disabled();
+		wr_end();
+		closed = !irqs_disabled() && !prmem_test_reads(prmem_test_alias(x->obj[2]));
+		memcpy(mine + at, saved, size);
+		preempt_enable();
+
+		KUNIT_EXPECT_EQ(test, err, 0);
+		KUNIT_EXPECT_FALSE(test, open);
+		KUNIT_EXPECT_TRUE(test, off);
+		KUNIT_EXPECT_TRUE(test, closed);
+		KUNIT_EXPECT_EQ(test, x->obj[2]->q, 1);
+		KUNIT_EXPECT_EQ(test, x->obj[2]->l, 2);
+	}
+	KUNIT_EXPECT_EQ(test, wr_memcpy(x->obj[2], &x->before[2], sizeof(x->before[2])), 0);
+	expect_unchanged(test);
+}
+
+static struct kunit_case prmem_attack_cases[] = {
+	KUNIT_CASE(prmem_test_forged_page_hint),
+	KUNIT_CASE(prmem_test_forged_hints_of_free_pages),
+	KUNIT_CASE(prmem_test_forged_page),
+	KUNIT_CASE(prmem_test_forged_cache),
+	KUNIT_CASE(prmem_test_descriptors_are_no_objects),
+	KUNIT_CASE(prmem_test_forged_pool),
+	KUNIT_CASE(prmem_test_forged_allocator_hints),
+	KUNIT_CASE(prmem_test_forged_batch),
+	KUNIT_CASE(prmem_test_walker_is_clean),
+	{}
+};
+
+static struct kunit_suite prmem_attack_suite = {
+	.name = "prmem_attack",
+	.suite_init = prmem_test_suite_init,
+	.init = attack_init,
+	.exit = attack_exit,
+	.test_cases = prmem_attack_cases,
+};
+
+kunit_test_suite(prmem_attack_suite);

@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests of protected memory: lists.  Each change is made to a write-rare list
+ * and, by list.h, to an ordinary one, and both must then be the same.
+ *
+ * The suite "splat_prmem" makes the kernel complain on purpose, and skips unless
+ * test_prmem_list.provoke=1 asks for it.
+ */
+#include <linux/moduleparam.h>
+#include <linux/poison.h>
+#include <linux/prlist.h>
+#include <linux/rculist.h>
+#include <linux/slab.h>
+
+#include "test_prmem.h"
+
+#define NR	6
+
+struct item {
+	struct list_head list;
+	struct hlist_node node;
+	int id;
+};
+
+/* The same twice; entries of the write-rare list may be in ordinary memory, too. */
+struct list_test {
+	struct wr_cache *c;
+	struct item *pr[NR];
+	struct item plain[NR];
+	struct list_head head[2];
+	struct hlist_head bucket[2];
+};
+
+static __wr_after_init LIST_HEAD(prmem_test_list);
+static __wr_after_init LIST_HEAD(prmem_test_other);
+static __wr_after_init HLIST_HEAD(prmem_test_bucket);
+
+/* What has been sealed stays for ever, so it is of a cache that does. */
+static DEFINE_WR_CACHE(prmem_test_items, struct item);
+
+static int list_init(struct kunit *test)
+{
+	struct list_test *x = kunit_kzalloc(test, sizeof(*x), GFP_KERNEL);
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, x);
+	test->priv = x;
+	x->c = prmem_test_cache(sizeof(struct item), 8);
+	KUNIT_ASSERT_NOT_NULL(test, x->c);
+	for (i = 0; i < NR; i++) {
+		x->pr[i] = wr_cache_zalloc(x->c, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, x->pr[i]);
+		KUNIT_ASSERT_EQ(test, wr_set_field(x->c, x->pr[i], id, i), 0);
+		x->plain[i].id = i;
+	}
+	INIT_LIST_HEAD(&x->head[0]);
+	INIT_LIST_HEAD(&x->head[1]);
+	KUNIT_ASSERT_EQ(test, prlist_init(&prmem_test_list), 0);
+	KUNIT_ASSERT_EQ(test, prlist_init(&prmem_test_other), 0);
+	KUNIT_ASSERT_EQ(test, prhlist_init(&prmem_test_bucket), 0);
+
+	return 0;
+}
+
+static void list_exit(struct kunit *test)
+{
+	struct list_test *x = test->priv;
+	int i;
+
+	if (!x)
+		return;
+	for (i = 0; i < NR; i++) {
+		if (x->pr[i] && !is_pmalloc_ro_object(x->pr[i], 1))
+			KUNIT_EXPECT_EQ(test, wr_cache_free(x->c, x->pr[i]), 0);
+	}
+	KUNIT_EXPECT_EQ(test, wr_cache_destroy(x->c), 0);
+	KUNIT_EXPECT_EQ(test, prlist_init(&prmem_test_list), 0);
+	KUNIT_EXPECT_EQ(test, prlist_init(&prmem_test_other), 0);
+	KUNIT_EXPECT_EQ(test, prhlist_init(&prmem_test_bucket), 0);
+}
+
+/* The number of entries, if both lists have the same, both ways. */
+static int compare_lists(struct list_head *a, struct list_head *b)
+{
+	struct list_head *p, *q = b;
+	int n = 0;
+
+	for (p = a->next; n < 100; p = p->next, n++) {
+		q = q->next;
+		if (p->prev->next != p || q->prev->next != q)
+			return -1;
+		if (p == a || q == b)
+			return p == a && q == b ? n : -1;
+		if (list_entry(p, struct item, list)->id != list_entry(q, struct item, list)->id)
+			return -1;
+	}
+
+	return -1;
+}
+
+static void expect_lists(struct kunit *test, int n)
+{
+	struct list_test *x = test->priv;
+
+	KUNIT_EXPECT_EQ(test, compare_lists(&prmem_test_list, &x->head[0]), n);
+	KUNIT_EXPECT_GE(test, compare_lists(&prmem_test_other, &x->head[1]), 0);
+}
+
+/* The same to both. */
+#define both(test, fn, nr, to, k)					\
+do {									\
+	unsigned int __nr = (nr);					\
+									\
+	KUNIT_EXPECT_EQ_MSG(test, pr##fn(&x->pr[__nr]->list, to), 0, #fn); \
+	fn(&x->plain[__nr].list, &x->head[k]);				\
+} while (0)
+
+static void prmem_test_list_add(struct kunit *test)
+{
+	struct list_test *x = test->priv;
+	struct item *item;
+	int i = 3, bad = 0;
+
+	expect_lists(test, 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&prmem_test_list));
+	both(test, list_add, 0, &prmem_test_list, 0);
+	expect_lists(test, 1);
+	both(test, list_add, 1, &prmem_test_list, 0);
+	both(test, list_add_tail, 2, &prmem_test_list, 0);
+	both(test, list_add_rcu, 3, &prmem_test_list, 0);
+	both(test, list_add_tail_rcu, 4, &prmem_test_list, 0);
+	expect_lists(test, 5);
+	/* In the middle. */
+	KUNIT_EXPECT_EQ(test, prlist_add(&x->pr[5]->list, &x->pr[1]->list), 0);
+	list_add(&x->plain[5].list, &x->plain[1].list);
+	expect_lists(test, 6);
+
+	/* By the ordinary iterators. */
+	list_for_each_entry(item, &prmem_test_list, list)
+		i += item->id;
+	KUNIT_EXPECT_EQ(test, i, 18);
+	i = 0;
+	list_for_each_entry_reverse(item, &prmem_test_list, list)
+		bad += i++ > NR;
+	rcu_read_lock();
+	list_for_each_entry_rcu(item, &prmem_test_list, list)
+		bad += i-- < 0;
+	rcu_read_unlock();
+	KUNIT_EXPECT_EQ(test, bad + i, 0);
+	KUNIT_EXPECT_EQ(test, list_count_nodes(&prmem_test_list), 6);
+}
+
+static void fill_lists(struct kunit *test, int n)
+{
+	struct list_test *x = test->priv;
+	int i;
+
+	for (i = 0; i < n; i++)
+		both(test, list_add_tail, i, &prmem_test_list, 0);
+	expect_lists(test, n);
+}
+
+static void prmem_test_list_del(struct kunit *test)
+{
+	struct list_test *x = test->priv;
+
+	fill_lists(test, 5);
+	KUNIT_EXPECT_EQ(test, prlist_del(&x->pr[0]->list), 0);
+	list_del(&x->plain[0].list);
+	expect_lists(test, 4);
+	KUNIT_EXPECT_PTR_EQ(test, x->pr[0]->list.next, LIST_POISON1);
+	KUNIT_EXPECT_PTR_EQ(test, x->pr[0]->list.prev, LIST_POISON2);
+
+	KUNIT_EXPECT_EQ(test, prlist_del_init(&x->pr[4]->list), 0);
+	list_del_init(&x->plain[4].list);
+	expect_lists(test, 3);
+	KUNIT_EXPECT_TRUE(test, list_empty_careful(&x->pr[4]->list));
+	/* Once more does no harm. */
+	KUNIT_EXPECT_EQ(test, prlist_del_init(&x->pr[4]->list), 0);
+	KUNIT_EXPECT_TRUE(test, list_empty_careful(&x->pr[4]->list));
+	expect_lists(test, 3);
+
+	/* Readers that are there can go on. */
+	KUNIT_EXPECT_EQ(test, prlist_del_rcu(&x->pr[2]->list), 0);
+	list_del_rcu(&x->plain[2].list);
+	expect_lists(test, 2);
+	KUNIT_EXPECT_PTR_EQ(test, x->pr[2]->list.next, &x->pr[3]->list);
+	KUNIT_EXPECT_PTR_EQ(test, x->pr[2]->list.prev, LIST_POISON2);
+
+	KUNIT_EXPECT_EQ(test, prlist_del(&x->pr[1]->list), 0);
+	KUNIT_EXPECT_EQ(test, prlist_del(&x->pr[3]->list), 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&prmem_test_list));
+}
+
+static void prmem_test_list_replace(struct kunit *test)
+{
+	struct list_test *x = test->priv;
+	int i;
+
+	/* In the middle, at both ends, and all that there is. */
+	for (i = 0; i < 3; i++) {
+		struct list_head *old = &x->pr[i]->list, *new = &x->pr[i + 3]->list;
+
+		if (!i)
+			fill_lists(test, 3);
+		KUNIT_EXPECT_EQ(test, prlist_replace_rcu(old, new), 0);
+		list_replace_rcu(&x->plain[i].list, &x->plain[i + 3].list);
+		expect_lists(test, 3);
+		KUNIT_EXPECT_PTR_EQ(test, old->prev, LIST_POISON2);
+		KUNIT_EXPECT_PTR_NE(test, old->next, LIST_POISON1);
+	}
+	KUNIT_EXPECT_EQ(test, prlist_init(&prmem_test_list), 0);
+	INIT_LIST_HEAD(&x->head[0]);
+	fill_lists(test, 1);
+	KUNIT_EXPECT_EQ(test, prlist_replace(&x->pr[0]->list, &x->pr[1]->list), 0);
+	list_replace(&x->plain[0].list, &x->plain[1].list);
+	expect_lists(test, 1);
+	KUNIT_EXPECT_TRUE(test, list_empty_careful(&x->pr[0]->list));
+
+	/* An empty list in the place of another is empty too. */
+	KUNIT_EXPECT_EQ(test, prlist_replace(&x->pr[0]->list, &x->pr[2]->list), 0);
+	KUNIT_EXPECT_TRUE(test, list_empty_careful(&x->pr[2]->list));
+}
+
+static void prmem_test_list_move(struct kunit *test)
+{
+	struct list_test *x = test->priv;
+	int i;
+
+	fill_lists(test, 4);
+	/* To where it is, to its neighbours, to the other list, and back. */
+	for (i = 0; i < 4; i++) {
+		both(test, list_move, i, &prmem_test_list, 0);
+		expect_lists(test, 4);
+		both(test, list_move, i, &prmem_test_list, 0);
+		expect_lists(test, 4);
+	}
+	for (i = 0; i < 4; i++) {
+		both(test, list_move_tail, i, &prmem_test_list, 0);
+		expect_lists(test, 4);
+		both(test, list_move_tail, i, &prmem_test_list, 0);
+		expect_lists(test, 4);
+	}
+	for (i = 0; i < 4; i++) {
+		both(test, list_move, i, &prmem_test_other, 1);
+		expect_lists(test, 3 - i);
+	}
+	for (i = 0; i < 4; i++) {
+		both(test, list_move_tail, i, &prmem_test_list, 0);
+		expect_lists(test, i + 1);
+	}
+	/* The only one of a list. */
+	both(test, list_move, 0, &prmem_test_other, 1);
+	both(test, list_move, 0, &prmem_test_other, 1);
+	both(test, list_move_tail, 0, &prmem_test_other, 1);
+	expect_lists(test, 3);
+}
+
+static void prmem_test_list_splice(struct kunit *test)
+{
+	struct list_test *x = test->priv;
+	int round;
+
+	fill_lists(test, 3);
+	both(test, list_add, 3, &prmem_test_other, 1);
+	both(test, list_add, 4, &prmem_test_other, 1);
+	/* Both have entries; one is empty; both are where they were; then none has any. */
+	for (round = 0; round < 3; round++) {
+		KUNIT_EXPECT_EQ(test, prlist_splice_init(&prmem_test_other, &prmem_test_list), 0);
+		list_splice_init(&x->head[1], &x->head[0]);
+		expect_lists(test, 5);
+		KUNIT_EXPECT_TRUE(test, list_empty(&prmem_test_other));
+		KUNIT_EXPECT_EQ(test, prlist_splice_init(&prmem_test_list, &prmem_test_other), 0);
+		list_splice_init(&x->head[0], &x->head[1]);
+		expect_lists(test, 0);
+		KUNIT_EXPECT_TRUE(test, list_empty(&prmem_test_list));
+	}
+}
+
+/* A head and entries that anybody can write, between others that nobody can. */
+static void prmem_test_list_ordinary_neighbours(struct kunit *test)
+{
+	struct list_test *x = test->priv;
+	struct item *item;
+	int seen = 0;
+	LIST_HEAD(head);
+
+	KUNIT_EXPECT_EQ(test, prlist_add_tail(&x->pr[0]->list, &head), 0);
+	KUNIT_EXPECT_EQ(test, prlist_add_tail(&x->plain[1].list, &head), 0);
+	KUNIT_EXPECT_EQ(test, prlist_add_tail(&x->pr[2]->list, &head), 0);
+	KUNIT_EXPECT_EQ(test, prlist_add(&x->plain[3].list, &head), 0);
+	list_for_each_entry(item, &head, list)
+		seen = seen * 10 + item->id;
+	KUNIT_EXPECT_EQ(test, seen, 3012);
+	KUNIT_EXPECT_EQ(test, prlist_del(&x->pr[0]->list), 0);
+	KUNIT_EXPECT_EQ(test, prlist_move(&x->plain[1].list, &head), 0);
+	seen = 0;
+	list_for_each_entry(item, &head, list)
+		seen = seen * 10 + item->id;
+	KUNIT_EXPECT_EQ(test, seen, 132);
+	KUNIT_EXPECT_EQ(test, prlist_del(&x->plain[1].list), 0);
+	KUNIT_EXPECT_EQ(test, prlist_del(&x->pr[2]->list), 0);
+	KUNIT_EXPECT_EQ(test, prlist_del_init(&x->plain[3].list), 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&head));
+}
+
+/* The number of nodes, if both buckets have the same. */
+static int compare_buckets(struct hlist_head *a, struct hlist_head *b)
+{
+	struct hlist_node *p = a->first, *q = b->first, **pprev = &a->first;
+	int n = 0;
+
+	for (; n < 100; n++) {
+		if (!p || !q)
+			return p || q ? -1 : n;
+		if (p->pprev != pprev ||
+		    hlist_entry(p, struct item, node)->id != hlist_entry(q, struct item, node)->id)
+			return -1;
+		pprev = &p->next;
+		p = p->next;
+		q = q->next;
+	}
+
+	return -1;
+}
+
+static void expect_buckets(struct kunit *test, int n)
+{
+	struct list_test *x = test->priv;
+
+	KUNIT_EXPECT_EQ(test, compare_buckets(&prmem_test_bucket, &x->bucket[0]), n);
+}
+
+static void prmem_test_hlist(struct kunit *test)
+{
+	struct list_test *x = test->priv;
+	struct item *item;
+	int seen = 0;
+
+	expect_buckets(test, 0);
+	KUNIT_EXPECT_EQ(test, prhlist_add_head(&x->pr[0]->node, &prmem_test_bucket), 0);
+	hlist_add_head(&x->plain[0].node, &x->bucket[0]);
+	expect_buckets(test, 1);
+	KUNIT_EXPECT_EQ(test, prhlist_add_head_rcu(&x->pr[1]->node, &prmem_test_bucket), 0);
+	hlist_add_head_rcu(&x->plain[1].node, &x->bucket[0]);
+	KUNIT_EXPECT_EQ(test, prhlist_add_before(&x->pr[2]->node, &x->pr[0]->node), 0);
+	hlist_add_before(&x->plain[2].node, &x->plain[0].node);
+	KUNIT_EXPECT_EQ(test, prhlist_add_behind(&x->pr[3]->node, &x->pr[0]->node), 0);
+	hlist_add_behind(&x->plain[3].node, &x->plain[0].node);
+	KUNIT_EXPECT_EQ(test, prhlist_add_before_rcu(&x->pr[4]->node, &x->pr[1]->node), 0);
+	hlist_add_before_rcu(&x->plain[4].node, &x->plain[1].node);
+	expect_buckets(test, 5);
+	hlist_for_each_entry(item, &prmem_test_bucket, node)
+		seen = seen * 10 + item->id;
+	KUNIT_EXPECT_EQ(test, seen, 41203);
+
+	/* The first, one of the middle, the last. */
+	KUNIT_EXPECT_EQ(test, prhlist_del(&x->pr[4]->node), 0);
+	hlist_del(&x->plain[4].node);
+	expect_buckets(test, 4);
+	KUNIT_EXPECT_PTR_EQ(test, x->pr[4]->node.next, LIST_POISON1);
+	KUNIT_EXPECT_PTR_EQ(test, x->pr[4]->node.pprev, LIST_POISON2);
+	KUNIT_EXPECT_EQ(test, prhlist_del_rcu(&x->pr[2]->node), 0);
+	hlist_del_rcu(&x->plain[2].node);
+	expect_buckets(test, 3);
+	KUNIT_EXPECT_PTR_EQ(test, x->pr[2]->node.next, &x->pr[0]->node);
+	KUNIT_EXPECT_EQ(test, prhlist_del_init(&x->pr[3]->node), 0);
+	hlist_del_init(&x->plain[3].node);
+	expect_buckets(test, 2);
+	KUNIT_EXPECT_TRUE(test, hlist_unhashed(&x->pr[3]->node));
+	KUNIT_EXPECT_EQ(test, prhlist_del_init(&x->pr[3]->node), 0);
+	expect_buckets(test, 2);
+
+	/* The first, and the last. */
+	KUNIT_EXPECT_EQ(test, prhlist_replace_rcu(&x->pr[1]->node, &x->pr[5]->node), 0);
+	hlist_replace_rcu(&x->plain[1].node, &x->plain[5].node);
+	expect_buckets(test, 2);
+	KUNIT_EXPECT_EQ(test, prhlist_replace_rcu(&x->pr[0]->node, &x->pr[3]->node), 0);
+	hlist_replace_rcu(&x->plain[0].node, &x->plain[3].node);
+	expect_buckets(test, 2);
+	KUNIT_EXPECT_EQ(test, prhlist_del(&x->pr[5]->node), 0);
+	KUNIT_EXPECT_EQ(test, prhlist_del(&x->pr[3]->node), 0);
+	KUNIT_EXPECT_TRUE(test, hlist_empty(&prmem_test_bucket));
+}
+
+/* One link that can't be set, and none is. */
+static void prmem_test_list_all_or_nothing(struct kunit *test)
+{
+	struct list_test *x = test->priv;
+	struct list_head before, last;
+	void *user = (void *)PAGE_SIZE;
+
+	fill_lists(test, 2);
+	before = prmem_test_list;
+	last = x->pr[1]->list;
+	KUNIT_ASSERT_EQ(test, wr_cache_free(x->c, x->pr[5]), 0);
+	prmem_expect_refused(test, PRMEM_FREED, -EINVAL,
+			     prlist_add(&x->pr[5]->list, &prmem_test_list));
+	prmem_expect_refused(test, PRMEM_FREED, -EINVAL,
+			     prlist_add_tail(&x->pr[5]->list, &prmem_test_list));
+	x->pr[5] = NULL;
+	KUNIT_EXPECT_LT(test, prlist_init(user), 0);
+	KUNIT_EXPECT_LT(test, prlist_init((void *)-64L), 0);
+	KUNIT_EXPECT_LT(test, prlist_init((void *)&x->pr[0]->id), 0);
+	KUNIT_EXPECT_LT(test, prlist_init((void *)&x->pr[0]->list + 4), 0);
+	KUNIT_EXPECT_LT(test, prhlist_init(user), 0);
+	KUNIT_EXPECT_LT(test, prlist_add(user, &prmem_test_list), 0);
+	KUNIT_EXPECT_EQ(test, x->pr[0]->id, 0);
+	KUNIT_EXPECT_MEMEQ(test, &prmem_test_list, &before, sizeof(before));
+	KUNIT_EXPECT_MEMEQ(test, &x->pr[1]->list, &last, sizeof(last));
+	expect_lists(test, 2);
+
+	prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL, __wr_links(NULL, WR_MAX_LINKS + 1));
+	prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL, __wr_links(NULL, UINT_MAX));
+}
+
+/* Next to an entry that is sealed nothing can change, elsewhere it can. */
+static void prmem_test_list_sealed_neighbour(struct kunit *test)
+{
+	struct item *sealed = wr_cache_zalloc(&prmem_test_items, GFP_KERNEL);
+	struct list_test *x = test->priv;
+	struct list_head *first = &x->pr[0]->list, *head = &prmem_test_other, before[3];
+
+	KUNIT_ASSERT_NOT_NULL(test, sealed);
+	KUNIT_EXPECT_EQ(test, prlist_add_tail(&sealed->list, head), 0);
+	KUNIT_EXPECT_EQ(test, prlist_add_tail(first, head), 0);
+	KUNIT_EXPECT_EQ(test, wr_cache_seal(&prmem_test_items, sealed), 0);
+	before[0] = sealed->list;
+	before[1] = *first;
+	before[2] = *head;
+
+	prmem_expect_refused(test, PRMEM_SEALED, -EPERM, prlist_add(&x->pr[1]->list, head));
+	prmem_expect_refused(test, PRMEM_SEALED, -EPERM,
+			     prlist_add(&x->pr[1]->list, &sealed->list));
+	prmem_expect_refused(test, PRMEM_SEALED, -EPERM, prlist_del(first));
+	prmem_expect_refused(test, PRMEM_SEALED, -EPERM, prlist_move(first, &prmem_test_list));
+	prmem_expect_refused(test, PRMEM_SEALED, -EPERM, prlist_del(&sealed->list));
+	prmem_expect_refused(test, PRMEM_SEALED, -EPERM,
+			     prlist_replace_rcu(&sealed->list, &x->pr[2]->list));
+	prmem_expect_refused(test, PRMEM_SEALED, -EPERM,
+			     prlist_splice_init(head, &prmem_test_list));
+	KUNIT_EXPECT_MEMEQ(test, &sealed->list, &before[0], sizeof(before[0]));
+	KUNIT_EXPECT_MEMEQ(test, first, &before[1], sizeof(before[0]));
+	KUNIT_EXPECT_MEMEQ(test, head, &before[2], sizeof(before[0]));
+	KUNIT_EXPECT_PTR_EQ(test, x->pr[1]->list.next, NULL);
+	KUNIT_EXPECT_TRUE(test, list_empty(&prmem_test_list));
+
+	KUNIT_EXPECT_EQ(test, prlist_add_tail(&x->pr[3]->list, head), 0);
+	KUNIT_EXPECT_EQ(test, list_count_nodes(head), 3);
+}
+
+static struct kunit_case prmem_list_cases[] = {
+	KUNIT_CASE(prmem_test_list_add),
+	KUNIT_CASE(prmem_test_list_del),
+	KUNIT_CASE(prmem_test_list_replace),
+	KUNIT_CASE(prmem_test_list_move),
+	KUNIT_CASE(prmem_test_list_splice),
+	KUNIT_CASE(prmem_test_list_ordinary_neighbours),
+	KUNIT_CASE(prmem_test_hlist),
+	KUNIT_CASE(prmem_test_list_all_or_nothing),
+	KUNIT_CASE(prmem_test_list_sealed_neighbour),
+	KUNIT_CASE(prmem_test_walker_is_clean),
+	{}
+};
+
+static struct kunit_suite prmem_list_suite = {
+	.name = "prmem_list",
+	.suite_init = prmem_test_suite_init,
+	.init = list_init,
+	.exit = list_exit,
+	.test_cases = prmem_list_cases,
+};
+
+static bool provoke;
+module_param(provoke, bool, 0444);
+
+/*
+ * What list_debug.c reports, with a splat that the harness looks for: no pointer is
+ * followed that does not point back.
+ */
+static void prmem_test_list_corrupted(struct kunit *test)
+{
+	struct list_test *x = test->priv;
+	struct list_head *entry = &x->pr[1]->list, shadow;
+
+	if (!provoke)
+		kunit_skip(test, "needs test_prmem_list.provoke=1");
+	if (!IS_ENABLED(CONFIG_LIST_HARDENED))
+		kunit_skip(test, "needs CONFIG_LIST_HARDENED");
+
+	fill_lists(test, 3);
+	KUNIT_EXPECT_EQ(test, wr_assign(entry->prev, &x->pr[5]->list), 0);
+	KUNIT_EXPECT_EQ(test, prlist_init(&x->pr[5]->list), 0);
+	shadow = *entry;
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL, prlist_del(entry));
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL, prlist_move(entry, &prmem_test_other));
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL,
+			     prlist_replace(entry, &x->pr[4]->list));
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL,
+			     prlist_add_tail(&x->pr[4]->list, entry));
+	/* The same entry twice. */
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL,
+			     prlist_add(&x->pr[0]->list, &prmem_test_list));
+	KUNIT_EXPECT_MEMEQ(test, entry, &shadow, sizeof(shadow));
+	KUNIT_EXPECT_TRUE(test, list_empty(&x->pr[5]->list));
+	KUNIT_EXPECT_PTR_EQ(test, x->pr[4]->list.next, NULL);
+}
+
+static struct kunit_case splat_prmem_cases[] = {
+	KUNIT_CASE(prmem_test_list_corrupted),
+	{}
+};
+
+static struct kunit_suite splat_prmem_suite = {
+	.name = "splat_prmem",
+	.init = list_init,
+	.exit = list_exit,
+	.test_cases = splat_prmem_cases,
+};
+
+kunit_test_suites(&prmem_list_suite, &splat_prmem_suite);

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Write-rare lists: each change is a row of pointers to set in one window.
+ *
+ * The order is that of rculist.h: a new entry first, then the pointer by which
+ * readers come to it.  The checks of list_debug.c look at the addresses that
+ * everybody uses, never at the window.
+ */
+#include <linux/export.h>
+#include <linux/poison.h>
+#include <linux/prlist.h>
+
+#include "prmem.h"
+
+#define LINK(_slot, _val)	{ .slot = (_slot), .val = (_val) }
+
+#define prlist_set(...)							\
+({									\
+	const struct wr_link __links[] = { __VA_ARGS__ };		\
+									\
+	__wr_links(__links, ARRAY_SIZE(__links));			\
+})
+
+/**
+ * prlist_init - make a list empty
+ * @head: the list
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prlist_init(struct list_head *head)
+{
+	return prlist_set(LINK(&head->next, head), LINK(&head->prev, head));
+}
+EXPORT_SYMBOL_GPL(prlist_init);
+
+static __always_inline int __prlist_add(struct list_head *new, struct list_head *prev,
+					struct list_head *next)
+{
+	if (!__list_add_valid(new, prev, next))
+		return prmem_refuse(PRMEM_BAD_LIST, new, _RET_IP_);
+
+	return prlist_set(LINK(&new->next, next),
+			  LINK(&new->prev, prev),
+			  LINK(&prev->next, new),
+			  LINK(&next->prev, new));
+}
+
+/**
+ * prlist_add - add an entry at the beginning of a list
+ * @new: the entry
+ * @head: the list
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prlist_add(struct list_head *new, struct list_head *head)
+{
+	return __prlist_add(new, head, head->next);
+}
+EXPORT_SYMBOL_GPL(prlist_add);
+
+/**
+ * prlist_add_tail - add an entry at the end of a list
+ * @new: the entry
+ * @head: the list
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prlist_add_tail(struct list_head *new, struct list_head *head)
+{
+	return __prlist_add(new, head->prev, head);
+}
+EXPORT_SYMBOL_GPL(prlist_add_tail);
+
+/* Unlink @entry, and give it these pointers. */
+static __always_inline int __prlist_del(struct list_head *entry, void *next, void *prev)
+{
+	if (!__list_del_entry_valid(entry))
+		return prmem_refuse(PRMEM_BAD_LIST, entry, _RET_IP_);
+
+	return prlist_set(LINK(&entry->next->prev, entry->prev),
+			  LINK(&entry->prev->next, entry->next),
+			  LINK(&entry->next, next),
+			  LINK(&entry->prev, prev));
+}
+
+/**
+ * prlist_del - remove an entry from its list
+ * @entry: the entry, which must not be used as one afterwards
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prlist_del(struct list_head *entry)
+{
+	return __prlist_del(entry, LIST_POISON1, LIST_POISON2);
+}
+EXPORT_SYMBOL_GPL(prlist_del);
+
+/**
+ * prlist_del_init - remove an entry from its list, and make it an empty one
+ * @entry: the entry
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prlist_del_init(struct list_head *entry)
+{
+	return __prlist_del(entry, entry, entry);
+}
+EXPORT_SYMBOL_GPL(prlist_del_init);
+
+/**
+ * prlist_del_rcu - remove an entry that readers may be at
+ * @entry: the entry, to be freed after a grace period
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prlist_del_rcu(struct list_head *entry)
+{
+	return __prlist_del(entry, entry->next, LIST_POISON2);
+}
+EXPORT_SYMBOL_GPL(prlist_del_rcu);
+
+static __always_inline int __prlist_replace(struct list_head *old, struct list_head *new,
+					    void *old_next, void *old_prev)
+{
+	if (!__list_del_entry_valid(old))
+		return prmem_refuse(PRMEM_BAD_LIST, old, _RET_IP_);
+
+	if (list_empty(old))
+		return prlist_init(new);
+
+	return prlist_set(LINK(&new->next, old->next),
+			  LINK(&new->prev, old->prev),
+			  LINK(&old->prev->next, new),
+			  LINK(&old->next->prev, new),
+			  LINK(&old->next, old_next),
+			  LINK(&old->prev, old_prev));
+}
+
+/**
+ * prlist_replace - put a new entry in the place of another
+ * @old: the other, which becomes an empty list
+ * @new: the new entry
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prlist_replace(struct list_head *old, struct list_head *new)
+{
+	return __prlist_replace(old, new, old, old);
+}
+EXPORT_SYMBOL_GPL(prlist_replace);
+
+/**
+ * prlist_replace_rcu - put a new entry in the place of one that readers may be at
+ * @old: the other, to be freed after a grace period
+ * @new: the new entry
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prlist_replace_rcu(struct list_head *old, struct list_head *new)
+{
+	return __prlist_replace(old, new, old->next, LIST_POISON2);
+}
+EXPORT_SYMBOL_GPL(prlist_replace_rcu);
+
+static __always_inline int __prlist_move(struct list_head *entry, struct list_head *head,
+					 bool tail)
+{
+	struct list_head *prev, *next;
+
+	if (!__list_del_entry_valid(entry))
+		return prmem_refuse(PRMEM_BAD_LIST, entry, _RET_IP_);
+
+	/* The neighbours to be, once the entry is not among them. */
+	prev = tail ? head->prev : head;
+	next = tail ? head : head->next;
+	if (prev == entry)
+		prev = entry->prev;
+	if (next == entry)
+		next = entry->next;
+
+	return prlist_set(LINK(&entry->next->prev, entry->prev),
+			  LINK(&entry->prev->next, entry->next),
+			  LINK(&entry->next, next),
+			  LINK(&entry->prev, prev),
+			  LINK(&prev->next, entry),
+			  LINK(&next->prev, entry));
+}
+
+/**
+ * prlist_move - move an entry to the beginning of a list
+ * @entry: the entry
+ * @head: the list, the same or another
+ *
+ * Not for lists with readers under RCU.
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prlist_move(struct list_head *entry, struct list_head *head)
+{
+	return __prlist_move(entry, head, false);
+}
+EXPORT_SYMBOL_GPL(prlist_move);
+
+/**
+ * prlist_move_tail - move an entry to the end of a list
+ * @entry: the entry
+ * @head: the list, the same or another
+ *
+ * Not for lists with readers under RCU.
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prlist_move_tail(struct list_head *entry, struct list_head *head)
+{
+	return __prlist_move(entry, head, true);
+}
+EXPORT_SYMBOL_GPL(prlist_move_tail);
+
+/**
+ * prlist_splice_init - move all entries to the beginning of another list
+ * @list: the list that becomes empty
+ * @head: the other list
+ *
+ * Not for lists with readers under RCU.
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prlist_splice_init(struct list_head *list, struct list_head *head)
+{
+	struct list_head *first = list->next, *last = list->prev;
+
+	if (list_empty(list))
+		return 0;
+
+	return prlist_set(LINK(&first->prev, head),
+			  LINK(&last->next, head->next),
+			  LINK(&head->next->prev, last),
+			  LINK(&head->next, first),
+			  LINK(&list->next, list),
+			  LINK(&list->prev, list));
+}
+EXPORT_SYMBOL_GPL(prlist_splice_init);
+
+/**
+ * prhlist_init - make a hash bucket empty
+ * @h: the bucket
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prhlist_init(struct hlist_head *h)
+{
+	return prlist_set(LINK(&h->first, NULL));
+}
+EXPORT_SYMBOL_GPL(prhlist_init);
+
+/* Between the pointer @pprev and @next, which may be none. */
+static int __prhlist_add(struct hlist_node *n, struct hlist_node **pprev,
+			 struct hlist_node *next)
+{
+	return prlist_set(LINK(&n->next, next),
+			  LINK(&n->pprev, pprev),
+			  LINK(pprev, n),
+			  LINK(next ? &next->pprev : NULL, &n->next));
+}
+
+/**
+ * prhlist_add_head - add a node to a bucket
+ * @n: the node
+ * @h: the bucket
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prhlist_add_head(struct hlist_node *n, struct hlist_head *h)
+{
+	return __prhlist_add(n, &h->first, h->first);
+}
+EXPORT_SYMBOL_GPL(prhlist_add_head);
+
+/**
+ * prhlist_add_before - add a node before another
+ * @n: the node
+ * @next: the other, which is in a bucket
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prhlist_add_before(struct hlist_node *n, struct hlist_node *next)
+{
+	return __prhlist_add(n, next->pprev, next);
+}
+EXPORT_SYMBOL_GPL(prhlist_add_before);
+
+/**
+ * prhlist_add_behind - add a node behind another
+ * @n: the node
+ * @prev: the other, which is in a bucket
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prhlist_add_behind(struct hlist_node *n, struct hlist_node *prev)
+{
+	return __prhlist_add(n, &prev->next, prev->next);
+}
+EXPORT_SYMBOL_GPL(prhlist_add_behind);
+
+static int __prhlist_del(struct hlist_node *n, void *next, void *pprev)
+{
+	return prlist_set(LINK(n->pprev, n->next),
+			  LINK(n->next ? &n->next->pprev : NULL, n->pprev),
+			  LINK(&n->next, next),
+			  LINK(&n->pprev, pprev));
+}
+
+/**
+ * prhlist_del - remove a node from its bucket
+ * @n: the node, which must not be used as one afterwards
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prhlist_del(struct hlist_node *n)
+{
+	return __prhlist_del(n, LIST_POISON1, LIST_POISON2);
+}
+EXPORT_SYMBOL_GPL(prhlist_del);
+
+/**
+ * prhlist_del_init - remove a node from its bucket if it is in one
+ * @n: the node, which is in no bucket afterwards
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prhlist_del_init(struct hlist_node *n)
+{
+	return hlist_unhashed(n) ? 0 : __prhlist_del(n, NULL, NULL);
+}
+EXPORT_SYMBOL_GPL(prhlist_del_init);
+
+/**
+ * prhlist_del_rcu - remove a node that readers may be at
+ * @n: the node, to be freed after a grace period
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prhlist_del_rcu(struct hlist_node *n)
+{
+	return __prhlist_del(n, n->next, LIST_POISON2);
+}
+EXPORT_SYMBOL_GPL(prhlist_del_rcu);
+
+/**
+ * prhlist_replace_rcu - put a new node in the place of one that readers may be at
+ * @old: the other, to be freed after a grace period
+ * @new: the new node
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int prhlist_replace_rcu(struct hlist_node *old, struct hlist_node *new)
+{
+	return prlist_set(LINK(&new->next, old->next),
+			  LINK(&new->pprev, old->pprev),
+			  LINK(old->pprev, new),
+			  LINK(old->next ? &old->next->pprev : NULL, &new->next),
+			  LINK(&old->pprev, LIST_POISON2));
+}
+EXPORT_SYMBOL_GPL(prhlist_replace_rcu);

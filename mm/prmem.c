@@ -1,0 +1,953 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Protected memory: read-only for everybody, changed only by wr_*() through a
+ * window that one CPU has for one operation.
+ *
+ * This file has the blocks that the memory comes from, the window, and the
+ * writes.  prmem_cache.c and prmem_pool.c hand the memory out.  See
+ * Documentation/core-api/prmem.rst.
+ */
+#define pr_fmt(fmt) "prmem: " fmt
+
+#include <linux/export.h>
+#include <linux/hardirq.h>
+#include <linux/init.h>
+#include <linux/set_memory.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#include <asm/tlbflush.h>
+
+#include "prmem.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/prmem.h>
+
+struct prmem_block prmem_blocks[PRMEM_NR_SLOTS] __wr_after_init_private;
+unsigned long prmem_base __ro_after_init;
+bool prmem_unprotected __ro_after_init;
+DEFINE_STATIC_KEY_FALSE(prmem_ready);
+/* Held by those who get memory, create, protect or destroy. */
+DEFINE_MUTEX(prmem_mutex);
+struct prmem_stats prmem_stats;
+
+static bool prmem_panic __ro_after_init;
+
+static DEFINE_PER_CPU(struct temp_mm *, prmem_mms_instance);
+struct temp_mm_percpu prmem_mms = {
+	.instance = &prmem_mms_instance,
+	.name = "prmem",
+};
+
+/* A batch, with interrupts off. */
+struct prmem_batch {
+	struct prmem_window	window;
+	unsigned int		depth;
+	unsigned int		ops;
+	unsigned int		bytes;
+	bool			pinned;	/* somebody has an address in the window */
+};
+
+static DEFINE_PER_CPU(struct prmem_batch, prmem_batch);
+
+/* The error, a word for debugfs, a line for the log. */
+static const struct {
+	int err;
+	const char *word;
+	const char *line;
+} prmem_refusals[] = {
+	[PRMEM_BAD_ARG] = { -EINVAL, "argument", "NULL, or a number out of range" },
+	[PRMEM_BAD_RANGE] = { -EINVAL, "range", "not within one object" },
+	[PRMEM_BAD_ALIGN] = { -EINVAL, "alignment", "not aligned to its size" },
+	[PRMEM_BAD_ADDRESS] = { -EFAULT, "address", "no protected memory at this address" },
+	[PRMEM_BAD_SOURCE] = { -EFAULT, "source", "source is no kernel memory" },
+	[PRMEM_BAD_OWNER] = { -EINVAL, "owner", "no such cache or pool" },
+	[PRMEM_WRONG_CACHE] = { -EPERM, "cache", "object of another cache" },
+	[PRMEM_FREED] = { -EINVAL, "freed", "object is not allocated" },
+	[PRMEM_SEALED] = { -EPERM, "sealed", "object is sealed" },
+	[PRMEM_READ_ONLY] = { -EPERM, "read_only", "pool is read-only for ever" },
+	[PRMEM_OPEN] = { -EPERM, "open", "pool is not protected yet" },
+	[PRMEM_BAD_CONTEXT] = { -EPERM, "context", "in an NMI, or before there are windows" },
+	[PRMEM_BAD_LIST] = { -EINVAL, "list", "list is corrupted" },
+	[PRMEM_BUSY] = { -EBUSY, "busy", "objects are left" },
+};
+
+static_assert(ARRAY_SIZE(prmem_refusals) == PRMEM_NR_REFUSALS);
+
+/* Count, name the caller once for each kind of mistake, and return the error. */
+noinline __cold int prmem_refuse(enum prmem_refusal why, const void *addr,
+				 unsigned long caller)
+{
+	static unsigned long warned;
+
+	atomic_long_inc(&prmem_stats.refused[why]);
+	trace_prmem_refuse(prmem_refusals[why].word, addr, caller);
+	if (prmem_panic)
+		panic("prmem: %s; caller is %pS", prmem_refusals[why].line, (void *)caller);
+
+	if (!test_and_set_bit(why, &warned))
+		pr_warn("%s; refused, caller is %pS\n", prmem_refusals[why].line,
+			(void *)caller);
+
+	return prmem_refusals[why].err;
+}
+
+const char *prmem_refusal_word(enum prmem_refusal why)
+{
+	return prmem_refusals[why].word;
+}
+
+static int __init prmem_param(char *arg)
+{
+	if (arg && !strcmp(arg, "off"))
+		prmem_unprotected = true;
+	else if (arg && !strcmp(arg, "panic"))
+		prmem_panic = true;
+	else
+		pr_warn("unknown option prmem=%s: off and panic are known\n", arg ?: "");
+
+	return 0;
+}
+early_param("prmem", prmem_param);
+
+/* The window. */
+
+static __always_inline void *prmem_static_alias(unsigned long addr)
+{
+	return prmem_alias(PRMEM_STATIC_SLOT, addr - (unsigned long)__start_wr_after_init);
+}
+
+/*
+ * What is inside of another window does not open one.  The question is what is
+ * loaded, so no state can tell a lie.
+ */
+static __always_inline bool __prmem_open(struct prmem_window *w)
+{
+	struct temp_mm *t;
+
+	if (unlikely(in_nmi() || !static_branch_likely(&prmem_ready)))
+		return false;
+
+	local_irq_save(w->flags);
+	t = this_cpu_read(prmem_mms_instance);
+	w->mm = t->mm;
+	w->prev = NULL;
+	if (likely(this_cpu_read(cpu_tlbstate.loaded_mm) != w->mm))
+		w->prev = use_temporary_mm_irqs_off(w->mm);
+
+	return true;
+}
+
+static __always_inline void __prmem_close(struct prmem_window *w)
+{
+	if (likely(w->prev))
+		unuse_temporary_mm_irqs_off(w->mm, w->prev);
+	local_irq_restore(w->flags);
+}
+
+int prmem_open(struct prmem_window *w)
+{
+	return __prmem_open(w) ? 0 : -EPERM;
+}
+
+void prmem_close(struct prmem_window *w)
+{
+	__prmem_close(w);
+}
+
+/*
+ * The metadata of the page at @p, and where the window has @p.  What struct page
+ * says is a hint in ordinary memory, to be confirmed, and there need not even be a
+ * struct page.  Interrupts are off, or rcu_read_lock() is held, or prmem_mutex.
+ */
+static __always_inline struct prmem_page *__prmem_find(const void *p, void **alias)
+{
+	unsigned long addr = (unsigned long)p;
+	const struct prmem_block *b;
+	unsigned long pfn, slot;
+	struct page *page;
+	u32 nr;
+
+	if (likely(addr >= PAGE_OFFSET && addr < VMALLOC_START)) {
+		page = pfn_to_page(PHYS_PFN(addr - PAGE_OFFSET));
+	} else if (is_vmalloc_addr(p)) {
+		page = vmalloc_to_page(p);
+		if (!page)
+			return NULL;
+	} else {
+		return NULL;
+	}
+
+	__get_kernel_nofault(&slot, &page->private, unsigned long, none);
+	if (unlikely(slot >= PRMEM_NR_SLOTS))
+		return NULL;
+
+	b = &prmem_blocks[slot];
+	/* Pairs with smp_store_release() in prmem_add_block(). */
+	nr = smp_load_acquire(&b->nr_pages);
+	pfn = page_to_pfn(page) - b->pfn;
+	if (pfn >= nr || pfn < b->nr_meta)
+		return NULL;
+
+	*alias = prmem_alias(slot, (pfn << PAGE_SHIFT) + offset_in_page(p));
+
+	return prmem_pages(b) + pfn;
+
+none:
+	return NULL;
+}
+
+struct prmem_page *prmem_find(const void *p, void **alias)
+{
+	return __prmem_find(p, alias);
+}
+
+unsigned int prmem_slot_of(unsigned long pfn)
+{
+	unsigned int slot = READ_ONCE(pfn_to_page(pfn)->private);
+
+	if (slot < PRMEM_NR_SLOTS && pfn - prmem_blocks[slot].pfn < prmem_blocks[slot].nr_pages)
+		return slot;
+
+	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
+		if (pfn - prmem_blocks[slot].pfn < prmem_blocks[slot].nr_pages)
+			return slot;
+	}
+
+	return PRMEM_NR_SLOTS;
+}
+
+/**
+ * prmem_rw - where the window has some metadata
+ * @p: address of metadata, which no caller of the API can choose
+ *
+ * Return: the address to write to while a window is open.
+ */
+void *prmem_rw(const void *p)
+{
+	unsigned long pfn;
+	unsigned int slot;
+
+	if (prmem_is_static((unsigned long)p))
+		return prmem_static_alias((unsigned long)p);
+
+	pfn = PHYS_PFN(__pa(p));
+	slot = prmem_slot_of(pfn);
+
+	return prmem_alias(slot, ((pfn - prmem_blocks[slot].pfn) << PAGE_SHIFT) +
+			   offset_in_page(p));
+}
+
+/**
+ * prmem_set_kind - change what a descriptor is
+ * @owner: the descriptor
+ * @kind: PRMEM_KIND_*, or 0 for one that nobody may use
+ */
+void prmem_set_kind(struct prmem_owner *owner, u32 kind)
+{
+	struct prmem_window w;
+
+	if (WARN_ON_ONCE(prmem_open(&w)))
+		return;
+	prmem_set(owner->kind, kind);
+	prmem_close(&w);
+}
+
+/* Checks. */
+
+static __always_inline enum prmem_refusal
+prmem_check_slot(const struct prmem_page *page, const struct wr_cache *c,
+		 unsigned long addr, size_t n, bool write)
+{
+	const struct wr_cache *cache = container_of(page->owner, struct wr_cache, owner);
+	const struct prmem_page *head = page - page->index;
+	unsigned int offset, slot;
+	unsigned long bit;
+
+	if (unlikely(c && c != cache))
+		return PRMEM_WRONG_CACHE;
+
+	offset = (page->index << PAGE_SHIFT) + offset_in_page(addr);
+	slot = offset / cache->stride;
+	if (unlikely(slot >= cache->nr_slots))
+		return PRMEM_BAD_RANGE;
+
+	bit = BIT(slot);
+	if (unlikely(!(READ_ONCE(head->used) & ~READ_ONCE(head->dying) & bit)))
+		return PRMEM_FREED;
+
+	/* No sum of what the caller says: it could overflow. */
+	offset -= slot * cache->stride;
+	if (unlikely(n > cache->size || offset > cache->size - n))
+		return PRMEM_BAD_RANGE;
+
+	if (unlikely(write && READ_ONCE(head->sealed) & bit))
+		return PRMEM_SEALED;
+
+	return PRMEM_OK;
+}
+
+static __always_inline enum prmem_refusal
+prmem_check_area(const struct prmem_page *page, unsigned long addr, size_t n, bool write)
+{
+	const struct pmalloc_pool *pool = container_of(page->owner, struct pmalloc_pool, owner);
+	const struct prmem_page *head = prmem_page_of(page->head);
+	unsigned long offset, size;
+
+	if (unlikely(!head))
+		return PRMEM_FREED;
+
+	offset = ((unsigned long)page->index << PAGE_SHIFT) + offset_in_page(addr);
+	size = (unsigned long)head->nr << PAGE_SHIFT;
+	if (unlikely(offset < READ_ONCE(head->offset)))
+		return PRMEM_FREED;
+
+	if (unlikely(n > size || offset > size - n))
+		return PRMEM_BAD_RANGE;
+
+	if (!write)
+		return PRMEM_OK;
+
+	if (unlikely(!(READ_ONCE(head->flags) & PRMEM_PAGE_PROTECTED)))
+		return PRMEM_OPEN;
+
+	return likely(READ_ONCE(pool->mode) & PMALLOC_WR) ? PRMEM_OK : PRMEM_READ_ONLY;
+}
+
+/* The object at @p, of which the first @n bytes are wanted. */
+static __always_inline enum prmem_refusal
+prmem_check_object(const struct prmem_page *page, const struct wr_cache *c,
+		   const void *p, size_t n, bool write)
+{
+	const struct prmem_owner *owner = READ_ONCE(page->owner);
+
+	if (unlikely(!owner))
+		return PRMEM_FREED;
+
+	if (likely(owner->kind == PRMEM_KIND_CACHE))
+		return prmem_check_slot(page, c, (unsigned long)p, n, write);
+
+	if (owner->kind != PRMEM_KIND_POOL)
+		return PRMEM_BAD_ADDRESS;
+
+	return c ? PRMEM_WRONG_CACHE : prmem_check_area(page, (unsigned long)p, n, write);
+}
+
+static __always_inline enum prmem_refusal
+prmem_check_static(const struct wr_cache *c, unsigned long addr, size_t n)
+{
+	if (c)
+		return PRMEM_WRONG_CACHE;
+
+	/* What is in front of it is for this file and its friends. */
+	if (addr < (unsigned long)__start_wr_data)
+		return PRMEM_BAD_ADDRESS;
+
+	return n > (unsigned long)__end_wr_after_init - addr ? PRMEM_BAD_RANGE : PRMEM_OK;
+}
+
+/*
+ * All pages of a range.  In the direct map the page after one of a pool can be
+ * anybody's.
+ */
+enum prmem_refusal prmem_check_range(const struct wr_cache *c, const void *p, size_t n,
+				     bool write)
+{
+	const struct prmem_page *first, *page;
+	enum prmem_refusal why;
+	unsigned long offset;
+	void *alias;
+	u32 i;
+
+	if (unlikely(!n || (unsigned long)p + n - 1 < (unsigned long)p))
+		return PRMEM_BAD_RANGE;
+
+	if (prmem_is_static((unsigned long)p))
+		return prmem_check_static(c, (unsigned long)p, n);
+
+	/* The image is in the direct map as well, but the window does not start there. */
+	offset = (unsigned long)p - (unsigned long)lm_alias(__start_wr_after_init);
+	if (offset < __end_wr_after_init - __start_wr_after_init)
+		return write ? PRMEM_BAD_ADDRESS :
+			prmem_check_static(c, (unsigned long)__start_wr_after_init + offset, n);
+
+	guard(rcu)();
+
+	first = prmem_find(p, &alias);
+	if (!first)
+		return PRMEM_BAD_ADDRESS;
+
+	why = prmem_check_object(first, c, p, n, write);
+	if (why != PRMEM_OK)
+		return why;
+
+	for (i = 1; i < PFN_UP(offset_in_page(p) + n); i++) {
+		page = prmem_find(PTR_ALIGN_DOWN(p, PAGE_SIZE) + i * PAGE_SIZE, &alias);
+		if (!page || page->owner != first->owner || page->head != first->head ||
+		    page->index != first->index + i)
+			return PRMEM_BAD_RANGE;
+	}
+
+	return PRMEM_OK;
+}
+
+/* Where to write the @n bytes at @p, all in one page, which have been checked. */
+static __always_inline enum prmem_refusal
+prmem_resolve(const struct wr_cache *c, const void *p, size_t n, void **alias)
+{
+	const struct prmem_page *page;
+
+	if (prmem_is_static((unsigned long)p)) {
+		*alias = prmem_static_alias((unsigned long)p);
+		return prmem_check_static(c, (unsigned long)p, n);
+	}
+
+	page = __prmem_find(p, alias);
+	if (unlikely(!page))
+		return PRMEM_BAD_ADDRESS;
+
+	return prmem_check_object(page, c, p, n, true);
+}
+
+/* Writes. */
+
+/* Interrupts have been off for long: let them in, and go on. */
+static noinline void prmem_batch_reopen(struct prmem_batch *b)
+{
+	struct prmem_batch saved = *b;
+
+	/* The gap is not part of the batch, for those who interrupt it. */
+	b->depth = 0;
+	preempt_disable();
+	prmem_close(&saved.window);
+	atomic_long_inc(&prmem_stats.reopened);
+	WARN_ON_ONCE(prmem_open(&saved.window));
+	preempt_enable();
+	saved.ops = 0;
+	saved.bytes = 0;
+	*b = saved;
+}
+
+static __always_inline void prmem_account(const struct prmem_window *w, unsigned int bytes)
+{
+	struct prmem_batch *b;
+
+	if (likely(w->prev))
+		return;
+
+	b = this_cpu_ptr(&prmem_batch);
+	b->ops++;
+	b->bytes += bytes;
+	if (unlikely(b->ops >= WR_BATCH_OPS || b->bytes >= WR_BATCH_BYTES) &&
+	    b->depth && !b->pinned)
+		prmem_batch_reopen(b);
+}
+
+/*
+ * What is aligned is one store, of its full width.  It is a release for those who
+ * read without a lock.
+ */
+static __always_inline void prmem_store(void *dst, u64 val, size_t size)
+{
+	switch (size) {
+	case 8:
+		/* Pairs with the dependency or the acquire of a reader. */
+		smp_store_release((u64 *)dst, val);
+		break;
+	case 4:
+		/* Pairs with the dependency or the acquire of a reader. */
+		smp_store_release((u32 *)dst, val);
+		break;
+	case 2:
+		/* Pairs with the dependency or the acquire of a reader. */
+		smp_store_release((u16 *)dst, val);
+		break;
+	default:
+		/* Pairs with the dependency or the acquire of a reader. */
+		smp_store_release((u8 *)dst, val);
+		break;
+	}
+}
+
+static __always_inline bool prmem_scalar_ok(const void *p, size_t size)
+{
+	return (size == 8 || size == 4 || size == 2 || size == 1) &&
+		IS_ALIGNED((unsigned long)p, size);
+}
+
+/* Nobody can write before there is a window, but to static data: that is plain. */
+static noinline int prmem_no_window(const void *dst, unsigned long caller)
+{
+	if (in_nmi() || !prmem_is_static((unsigned long)dst) || kernel_set_to_readonly)
+		return prmem_refuse(PRMEM_BAD_CONTEXT, dst, caller);
+
+	return 0;
+}
+
+/**
+ * __wr_store - store a scalar to write-rare memory
+ * @c: the cache that @p has to be of, or NULL
+ * @p: where to, aligned to @size
+ * @val: the value, in its low bytes
+ * @size: 1, 2, 4 or 8
+ *
+ * For wr_assign() and its like.
+ *
+ * Context: Any but NMI.  Does not sleep.
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int __wr_store(const struct wr_cache *c, const void *p, u64 val, size_t size)
+{
+	enum prmem_refusal why;
+	struct prmem_window w;
+	void *alias;
+
+	if (unlikely(!prmem_scalar_ok(p, size)))
+		return prmem_refuse(PRMEM_BAD_ALIGN, p, _RET_IP_);
+
+	if (unlikely(!__prmem_open(&w))) {
+		int err = prmem_no_window(p, _RET_IP_);
+
+		if (!err)
+			prmem_store((void *)p, val, size);
+		return err;
+	}
+
+	why = prmem_resolve(c, p, size, &alias);
+	if (likely(why == PRMEM_OK)) {
+		prmem_store(alias, val, size);
+		prmem_account(&w, size);
+	}
+	__prmem_close(&w);
+
+	if (unlikely(why != PRMEM_OK))
+		return prmem_refuse(why, p, _RET_IP_);
+
+	trace_prmem_write(p, size);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(__wr_store);
+
+static __always_inline u64 prmem_rmw4(atomic_t *v, enum wr_rmw op, u32 val, u32 old)
+{
+	switch (op) {
+	case WR_XCHG:
+		return (u32)atomic_xchg(v, val);
+	case WR_CMPXCHG:
+		return (u32)atomic_cmpxchg(v, old, val);
+	case WR_ADD:
+		return (u32)atomic_fetch_add(val, v);
+	case WR_AND:
+		return (u32)atomic_fetch_and(val, v);
+	case WR_OR:
+		return (u32)atomic_fetch_or(val, v);
+	}
+	return 0;
+}
+
+static __always_inline u64 prmem_rmw8(atomic64_t *v, enum wr_rmw op, u64 val, u64 old)
+{
+	switch (op) {
+	case WR_XCHG:
+		return atomic64_xchg(v, val);
+	case WR_CMPXCHG:
+		return atomic64_cmpxchg(v, old, val);
+	case WR_ADD:
+		return atomic64_fetch_add(val, v);
+	case WR_AND:
+		return atomic64_fetch_and(val, v);
+	case WR_OR:
+		return atomic64_fetch_or(val, v);
+	}
+	return 0;
+}
+
+static __always_inline u64 prmem_rmw(void *p, size_t size, enum wr_rmw op, u64 val, u64 old)
+{
+	switch (size) {
+	case 8:
+		return prmem_rmw8(p, op, val, old);
+	case 4:
+		return prmem_rmw4(p, op, val, old);
+	case 2:
+		return op == WR_XCHG ? xchg((u16 *)p, val) : cmpxchg((u16 *)p, old, val);
+	default:
+		return op == WR_XCHG ? xchg((u8 *)p, val) : cmpxchg((u8 *)p, old, val);
+	}
+}
+
+/**
+ * __wr_rmw - a locked instruction on write-rare memory
+ * @p: where, aligned to @size
+ * @size: 1, 2, 4 or 8; 4 or 8 for other operations than the exchanges
+ * @op: the operation
+ * @val: the operand, in its low bytes
+ * @old: where to store the old value; for %WR_CMPXCHG, also the value to expect.
+ *	NULL if neither is wanted
+ *
+ * For wr_xchg(), wr_cmpxchg() and pratomic_*().
+ *
+ * Context: Any but NMI.  Does not sleep.
+ *
+ * Return: 0 or a negative error, as wr_assign(); @old is only written with 0.
+ */
+int __wr_rmw(const void *p, size_t size, enum wr_rmw op, u64 val, u64 *old)
+{
+	u64 was = old ? *old : 0;
+	enum prmem_refusal why;
+	struct prmem_window w;
+	void *alias;
+
+	if (unlikely(!prmem_scalar_ok(p, size)))
+		return prmem_refuse(PRMEM_BAD_ALIGN, p, _RET_IP_);
+
+	if (unlikely(op > WR_OR || (size < 4 && op > WR_CMPXCHG)))
+		return prmem_refuse(PRMEM_BAD_ARG, p, _RET_IP_);
+
+	if (unlikely(!__prmem_open(&w))) {
+		int err = prmem_no_window(p, _RET_IP_);
+
+		if (err)
+			return err;
+		was = prmem_rmw((void *)p, size, op, val, was);
+		goto done;
+	}
+
+	why = prmem_resolve(NULL, p, size, &alias);
+	if (likely(why == PRMEM_OK)) {
+		was = prmem_rmw(alias, size, op, val, was);
+		prmem_account(&w, size);
+	}
+	__prmem_close(&w);
+
+	if (unlikely(why != PRMEM_OK))
+		return prmem_refuse(why, p, _RET_IP_);
+
+	trace_prmem_write(p, size);
+done:
+	if (old)
+		*old = was;
+	return 0;
+}
+EXPORT_SYMBOL_GPL(__wr_rmw);
+
+/* A neighbour that is not protected; but not what makes the window itself. */
+static bool prmem_is_ordinary(const void *p)
+{
+	unsigned long addr = (unsigned long)p;
+	void *alias;
+
+	return addr - prmem_base >= PUD_SIZE && !prmem_is_static(addr) &&
+		!__prmem_find(p, &alias) && temp_mm_readable(p, sizeof(p));
+}
+
+/**
+ * __wr_links - set pointers, in one window
+ * @links: up to %WR_MAX_LINKS pointers and their values; a NULL slot is skipped
+ * @n: how many
+ *
+ * Pointers can also be in ordinary memory.  All are checked before the first is
+ * set; then they are set in their order, each with a release.
+ *
+ * Context: Any but NMI.  Does not sleep.
+ *
+ * Return: 0 or a negative error, as wr_assign().
+ */
+int __wr_links(const struct wr_link *links, unsigned int n)
+{
+	enum prmem_refusal why = PRMEM_OK;
+	void **alias[WR_MAX_LINKS];
+	const void *p = NULL;
+	struct prmem_window w;
+	unsigned int i;
+	void *to;
+
+	if (unlikely(n > WR_MAX_LINKS))
+		return prmem_refuse(PRMEM_BAD_ARG, NULL, _RET_IP_);
+
+	if (unlikely(!__prmem_open(&w))) {
+		if (in_nmi() || kernel_set_to_readonly)
+			return prmem_refuse(PRMEM_BAD_CONTEXT, NULL, _RET_IP_);
+		for (i = 0; i < n; i++) {
+			if (!links[i].slot)
+				continue;
+			/* Pairs with rcu_dereference() of a reader. */
+			smp_store_release((void **)links[i].slot, links[i].val);
+		}
+		return 0;
+	}
+
+	for (i = 0; i < n; i++) {
+		p = links[i].slot;
+		if (!p)
+			continue;
+		why = PRMEM_BAD_ALIGN;
+		if (unlikely(!IS_ALIGNED((unsigned long)p, sizeof(void *))))
+			break;
+		why = prmem_resolve(NULL, p, sizeof(void *), &to);
+		if (why == PRMEM_BAD_ADDRESS && prmem_is_ordinary(p)) {
+			to = (void *)p;
+			why = PRMEM_OK;
+		}
+		if (unlikely(why != PRMEM_OK))
+			break;
+		alias[i] = to;
+	}
+
+	if (likely(why == PRMEM_OK)) {
+		for (i = 0; i < n; i++) {
+			if (!links[i].slot)
+				continue;
+			/* Pairs with rcu_dereference() of a reader. */
+			smp_store_release(alias[i], links[i].val);
+		}
+		prmem_account(&w, n * sizeof(void *));
+	}
+	__prmem_close(&w);
+
+	if (unlikely(why != PRMEM_OK))
+		return prmem_refuse(why, p, _RET_IP_);
+
+	trace_prmem_write(links[0].slot, n * sizeof(void *));
+	return 0;
+}
+
+/* Bytes of a long write that are in one page. */
+static size_t prmem_piece(const void *p, size_t n)
+{
+	return min(n, PAGE_SIZE - offset_in_page(p));
+}
+
+/* From @src, or with the byte @fill. */
+static int prmem_write_long(const struct wr_cache *c, const void *dst, const void *src,
+			    int fill, size_t n, unsigned long caller)
+{
+	enum prmem_refusal why;
+	struct prmem_window w;
+	size_t piece, done;
+	void *alias;
+
+	if (!n)
+		return 0;
+
+	if (src && !temp_mm_readable(src, n))
+		return prmem_refuse(PRMEM_BAD_SOURCE, dst, caller);
+
+	if (unlikely(in_nmi() || !static_branch_likely(&prmem_ready))) {
+		int err = prmem_no_window(dst, caller);
+
+		if (err)
+			return err;
+		if (prmem_check_static(c, (unsigned long)dst, n) != PRMEM_OK)
+			return prmem_refuse(PRMEM_BAD_RANGE, dst, caller);
+		if (src)
+			memcpy((void *)dst, src, n);
+		else
+			memset((void *)dst, fill, n);
+		return 0;
+	}
+
+	/* Before the first byte is written; each page is checked again when it is. */
+	why = prmem_check_range(c, dst, n, true);
+	if (unlikely(why != PRMEM_OK))
+		return prmem_refuse(why, dst, caller);
+
+	for (done = 0; done < n; done += piece) {
+		piece = prmem_piece(dst + done, n - done);
+		if (!__prmem_open(&w))
+			return prmem_refuse(PRMEM_BAD_CONTEXT, dst, caller);
+		why = prmem_resolve(c, dst + done, piece, &alias);
+		if (likely(why == PRMEM_OK)) {
+			if (!src)
+				memset(alias, fill, piece);
+			else if (copy_from_kernel_nofault(alias, src + done, piece))
+				why = PRMEM_BAD_SOURCE;
+			prmem_account(&w, piece);
+		}
+		__prmem_close(&w);
+		if (unlikely(why != PRMEM_OK))
+			return prmem_refuse(why, dst, caller);
+	}
+
+	trace_prmem_write(dst, n);
+	return 0;
+}
+
+/**
+ * __wr_copy - copy to write-rare memory
+ * @c: the cache that @dst has to be of, or NULL
+ * @dst: where to
+ * @src: where from
+ * @n: how many bytes
+ *
+ * For wr_update(), as wr_memcpy().
+ *
+ * Return: as wr_memcpy().
+ */
+int __wr_copy(const struct wr_cache *c, const void *dst, const void *src, size_t n)
+{
+	if (!src && n)
+		return prmem_refuse(PRMEM_BAD_SOURCE, dst, _RET_IP_);
+
+	return prmem_write_long(c, dst, src, 0, n, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(__wr_copy);
+
+/**
+ * wr_memcpy - copy to write-rare memory
+ * @dst: where to, all in one object
+ * @src: where from, kernel memory
+ * @n: how many bytes
+ *
+ * Readers can see any part of it done, and words torn.  Interrupts are off for one
+ * page at a time.
+ *
+ * Context: Any but NMI.  Does not sleep.
+ *
+ * Return: 0 with all bytes written; else with none, and as wr_assign().  -EFAULT
+ * is also for @src.  Some bytes may have been written with an error if the object
+ * is being freed, or @src unmapped, during the copy.
+ */
+int wr_memcpy(void *dst, const void *src, size_t n)
+{
+	if (!src && n)
+		return prmem_refuse(PRMEM_BAD_SOURCE, dst, _RET_IP_);
+
+	return prmem_write_long(NULL, dst, src, 0, n, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(wr_memcpy);
+
+/**
+ * wr_memset - fill write-rare memory
+ * @dst: what to fill, all in one object
+ * @c: with which byte
+ * @n: how many bytes
+ *
+ * Context: Any but NMI.  Does not sleep.
+ *
+ * Return: as wr_memcpy().
+ */
+int wr_memset(void *dst, int c, size_t n)
+{
+	return prmem_write_long(NULL, dst, NULL, c, n, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(wr_memset);
+
+static int prmem_begin(void)
+{
+	struct prmem_window w;
+	struct prmem_batch *b;
+
+	if (!__prmem_open(&w))
+		return -EPERM;
+
+	b = this_cpu_ptr(&prmem_batch);
+	if (w.prev) {
+		b->window = w;
+		b->depth = 0;
+		b->ops = 0;
+		b->bytes = 0;
+		b->pinned = false;
+	}
+	b->depth++;
+
+	return 0;
+}
+
+/**
+ * wr_begin - begin a batch: many writes in one window
+ *
+ * All wr_*(), prlist_*() and pratomic_*() until wr_end() share a window; each
+ * still checks what it is told.  Interrupts are off in a batch, and nothing may
+ * sleep.  After %WR_BATCH_OPS writes or %WR_BATCH_BYTES bytes they are let in
+ * between two writes, if they were on before.  Readers can see a part of the
+ * writes done.  Batches nest.
+ *
+ * Context: Any but NMI.
+ *
+ * Return: 0; or -EPERM in an NMI, or before there are windows.
+ */
+int wr_begin(void)
+{
+	return prmem_begin() ? prmem_refuse(PRMEM_BAD_CONTEXT, NULL, _RET_IP_) : 0;
+}
+EXPORT_SYMBOL_GPL(wr_begin);
+
+/**
+ * wr_end - end a batch
+ *
+ * Context: That of wr_begin().
+ */
+void wr_end(void)
+{
+	struct prmem_batch *b = raw_cpu_ptr(&prmem_batch);
+
+	if (in_nmi() || !irqs_disabled() || !b->depth) {
+		prmem_refuse(PRMEM_BAD_CONTEXT, NULL, _RET_IP_);
+		return;
+	}
+
+	if (!--b->depth)
+		prmem_close(&b->window);
+}
+EXPORT_SYMBOL_GPL(wr_end);
+
+/**
+ * prmem_is_writer - is this an mm that windows are made of?
+ * @mm: any mm
+ *
+ * Context: CPUs do not come and go.
+ *
+ * Return: true if so.
+ */
+bool prmem_is_writer(const struct mm_struct *mm)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		const struct temp_mm *t = per_cpu(prmem_mms_instance, cpu);
+
+		if (t && t->mm == mm)
+			return true;
+	}
+
+	return mm == prmem_mms.shared->mm;
+}
+
+/**
+ * __wr_edit - begin a batch, and tell where the window has an object
+ * @c: the cache that @obj has to be of, or NULL
+ * @obj: the object
+ * @size: its size
+ *
+ * For wr_edit().
+ *
+ * Context: Any but NMI.
+ *
+ * Return: the address in the window, or an ERR_PTR() as wr_assign().
+ */
+void *__wr_edit(const struct wr_cache *c, const void *obj, size_t size)
+{
+	enum prmem_refusal why;
+	void *alias;
+
+	if (unlikely(prmem_begin()))
+		return ERR_PTR(prmem_refuse(PRMEM_BAD_CONTEXT, obj, _RET_IP_));
+
+	why = prmem_resolve(c, obj, size, &alias);
+	/* Pages that only a view puts one after the other are not so in the window. */
+	if (why == PRMEM_OK && offset_in_page(obj) + size > PAGE_SIZE)
+		why = is_vmalloc_addr(obj) ? PRMEM_BAD_RANGE :
+			prmem_check_range(c, obj, size, true);
+	if (likely(why == PRMEM_OK)) {
+		/* Who lets interrupts in could let somebody revoke it. */
+		this_cpu_write(prmem_batch.pinned, true);
+		return alias;
+	}
+
+	wr_end();
+
+	return ERR_PTR(prmem_refuse(why, obj, _RET_IP_));
+}
+EXPORT_SYMBOL_GPL(__wr_edit);

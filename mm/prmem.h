@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of prmem, its page-table walker and its tests share.
+ */
+#ifndef _MM_PRMEM_H
+#define _MM_PRMEM_H
+
+#include <linux/atomic.h>
+#include <linux/bits.h>
+#include <linux/jump_label.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/prmem.h>
+#include <linux/spinlock.h>
+#include <linux/temp_mm.h>
+#include <linux/wr_block.h>
+
+/* In the section, but only for the files that include this one. */
+#define __wr_after_init_private	__section(".data..wr_after_init.private")
+
+#define PRMEM_KIND_POOL		2
+#define PRMEM_KIND_META		3
+
+/* Slots of the window.  The first one is the section, the others are blocks. */
+#define PRMEM_NR_SLOTS		PTRS_PER_PMD
+#define PRMEM_STATIC_SLOT	0
+
+/* Smallest piece to use when there is no block: its metadata is one page of it. */
+#define PRMEM_MIN_ORDER		4
+
+/* Free pages that allocations in atomic context find, mostly. */
+#define PRMEM_RESERVE_PAGES	128
+
+/*
+ * The page number of a page in a block, plus one: 0 is none.  Every integer is
+ * good for prmem_page_of(), whoever has written it.
+ */
+#define PRMEM_ID(slot, index)	((u32)((slot) << WR_BLOCK_ORDER | (index)) + 1)
+
+/**
+ * struct prmem_page - metadata of one page of a block
+ * @owner: cache or pool that the page belongs to, NULL if it is free; claimed
+ *	and given back by a locked instruction, so that it is its own lock
+ * @head: number of the first page of the slab or area
+ * @index: which page of that this is
+ * @nr: in the first page: number of pages
+ * @next: in the first page: next slab or area of the owner
+ * @flags: in the first page: PRMEM_PAGE_*
+ * @more: next page of the same area
+ *
+ * @used: of a slab: slots that are allocated, or dying
+ * @sealed: of a slab: slots that are sealed
+ * @dying: of a slab: slots that are freed, but RCU readers may be left
+ * @gp: of a slab: when they will be gone
+ * @view: of an area: its address, if that is not the one of the direct map
+ * @offset: of an area: objects are above
+ *
+ * They are at the start of the block, and so are write rare themselves.  What a slab
+ * or an area has, only its first page has.
+ */
+struct prmem_page {
+	const struct prmem_owner *owner;
+	u32 head;
+	u32 index;
+	u32 nr;
+	u32 next;
+	u32 flags;
+	u32 more;
+	union {
+		struct {
+			unsigned long used;
+			unsigned long sealed;
+			unsigned long dying;
+			unsigned long gp;
+		};
+		struct {
+			unsigned long view;
+			unsigned long offset;
+		};
+	};
+};
+
+#define PRMEM_PAGE_LISTED	BIT(0)	/* slab is in the list of its cache */
+#define PRMEM_PAGE_PROTECTED	BIT(1)	/* area has no writable mapping */
+
+/* A block, or a smaller piece; the index in prmem_blocks[] is the slot. */
+struct prmem_block {
+	unsigned long pfn;
+	u32 nr_pages;		/* 0: none */
+	u32 nr_meta;		/* pages with metadata, at the start */
+	atomic_t free;		/* pages without an owner */
+};
+
+struct pmalloc_pool {
+	struct prmem_owner owner;
+	u32 mode;
+	u32 align;
+	u32 refill;		/* in pages */
+	u32 area;		/* newest one */
+};
+
+enum prmem_refusal {
+	PRMEM_BAD_ARG,
+	PRMEM_BAD_RANGE,
+	PRMEM_BAD_ALIGN,
+	PRMEM_BAD_ADDRESS,
+	PRMEM_BAD_SOURCE,
+	PRMEM_BAD_OWNER,
+	PRMEM_WRONG_CACHE,
+	PRMEM_FREED,
+	PRMEM_SEALED,
+	PRMEM_READ_ONLY,
+	PRMEM_OPEN,
+	PRMEM_BAD_CONTEXT,
+	PRMEM_BAD_LIST,
+	PRMEM_BUSY,
+	PRMEM_NR_REFUSALS,
+	PRMEM_OK = PRMEM_NR_REFUSALS,
+};
+
+struct prmem_stats {
+	atomic_long_t	refused[PRMEM_NR_REFUSALS];
+	atomic_long_t	no_memory;	/* allocations that failed */
+	atomic_long_t	reopened;	/* batches that let interrupts in */
+};
+
+extern struct prmem_stats prmem_stats;
+
+/* All of it is write rare, and never changes but with prmem_mutex held. */
+extern struct prmem_block prmem_blocks[PRMEM_NR_SLOTS];
+extern unsigned long prmem_base;
+extern struct mutex prmem_mutex;
+extern bool prmem_unprotected;
+
+/* A cache for descriptors, which no wr_*() writes. */
+#define DEFINE_PRMEM_CACHE(_name, _type)				\
+	struct wr_cache _name						\
+	__section(".data..wr_after_init.caches") __aligned(8) = {	\
+		.owner = { .name = #_name, .kind = PRMEM_KIND_META },	\
+		.size = sizeof(_type),					\
+		.align = __alignof__(_type),				\
+	}
+
+extern struct wr_cache wr_caches, pmalloc_pools;
+extern char __start_wr_after_init[], __start_wr_data[], __end_wr_after_init[];
+extern struct wr_cache __start_wr_caches[], __end_wr_caches[];
+
+extern const struct prmem_owner prmem_meta;
+extern struct temp_mm_percpu prmem_mms;
+
+/* Is there a window at all?  Before that, static data is still plain data. */
+DECLARE_STATIC_KEY_FALSE(prmem_ready);
+
+int prmem_refuse(enum prmem_refusal why, const void *addr, unsigned long caller);
+const char *prmem_refusal_word(enum prmem_refusal why);
+
+static inline bool prmem_is_static(unsigned long addr)
+{
+	return addr - (unsigned long)__start_wr_after_init <
+	       (unsigned long)(__end_wr_after_init - __start_wr_after_init);
+}
+
+/* The metadata of all pages of a block. */
+static inline struct prmem_page *prmem_pages(const struct prmem_block *b)
+{
+	return pfn_to_kaddr(b->pfn);
+}
+
+/*
+ * Metadata of a page, by what PRMEM_ID() has made: NULL for a number that no page
+ * with contents has.
+ */
+static inline struct prmem_page *prmem_page_of(u32 id)
+{
+	unsigned int slot = (id - 1) >> WR_BLOCK_ORDER;
+	unsigned int index = (id - 1) & (BIT(WR_BLOCK_ORDER) - 1);
+	const struct prmem_block *b;
+
+	if (slot >= PRMEM_NR_SLOTS)
+		return NULL;
+
+	b = &prmem_blocks[slot];
+	if (index >= b->nr_pages || index < b->nr_meta)
+		return NULL;
+
+	return prmem_pages(b) + index;
+}
+
+static inline void *prmem_address_of(u32 id)
+{
+	const struct prmem_block *b = &prmem_blocks[(id - 1) >> WR_BLOCK_ORDER];
+
+	return pfn_to_kaddr(b->pfn + ((id - 1) & (BIT(WR_BLOCK_ORDER) - 1)));
+}
+
+/* Where the window has a byte of a slot. */
+static __always_inline void *prmem_alias(unsigned int slot, unsigned long offset)
+{
+	return (void *)(prmem_base + ((unsigned long)slot << PMD_SHIFT) + offset);
+}
+
+/* Where the window has what is at @p, a protected address that is known to be good. */
+void *prmem_rw(const void *p);
+
+/* Store to metadata: the window is open. */
+#define prmem_set(field, val)						\
+({									\
+	typeof(field) *__field = prmem_rw(&(field));			\
+									\
+	WRITE_ONCE(*__field, (val));					\
+})
+
+/**
+ * struct prmem_window - between prmem_open() and prmem_close()
+ * @flags: interrupts
+ * @mm: that maps the slots
+ * @prev: what was loaded before; NULL if this is inside of another window
+ */
+struct prmem_window {
+	unsigned long flags;
+	struct mm_struct *mm;
+	struct mm_struct *prev;
+};
+
+int prmem_open(struct prmem_window *w);
+void prmem_close(struct prmem_window *w);
+
+struct prmem_page *prmem_find(const void *p, void **alias);
+u32 prmem_claim(const struct prmem_owner *owner, unsigned int nr);
+void prmem_give_back(struct prmem_page *page);
+int prmem_grow(unsigned int nr);
+void prmem_shrink(void);
+void prmem_refill(void);
+unsigned int prmem_slot_of(unsigned long pfn);
+enum prmem_refusal prmem_check_range(const struct wr_cache *c, const void *p, size_t n,
+				     bool write);
+void *prmem_alloc_descriptor(struct wr_cache *of);
+void prmem_free_descriptor(struct wr_cache *of, void *obj);
+void prmem_set_kind(struct prmem_owner *owner, u32 kind);
+bool prmem_object_ok(const struct wr_cache *c, const void *obj);
+
+enum prmem_pfn_state {
+	PRMEM_PFN_NONE,		/* ordinary memory */
+	PRMEM_PFN_OPEN,		/* of a pool that is not protected yet */
+	PRMEM_PFN_PROTECTED,
+};
+
+enum prmem_pfn_state prmem_pfn_state(unsigned long pfn);
+bool prmem_overlaps(unsigned long pfn, unsigned long nr);
+bool prmem_is_writer(const struct mm_struct *mm);
+
+/**
+ * struct prmem_check - what prmem_check() has found
+ * @tables: page tables that it has walked, by their roots
+ * @leaves: entries that map protected memory
+ * @writable: violations: writable outside of a window that is open
+ * @global: violations: window is global
+ * @user: violations: accessible for user space
+ * @executable: violations: executable
+ * @pgd: physical address of the root of the first violation
+ * @addr: its virtual address
+ */
+struct prmem_check {
+	unsigned long tables;
+	unsigned long leaves;
+	unsigned long writable;
+	unsigned long global;
+	unsigned long user;
+	unsigned long executable;
+	unsigned long pgd;
+	unsigned long addr;
+};
+
+int prmem_check(struct prmem_check *result);
+
+#endif /* _MM_PRMEM_H */

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The memory of prmem: blocks, the metadata of their pages, and the slots of the
+ * window that lead to them.
+ */
+#define pr_fmt(fmt) "prmem: " fmt
+
+#include <linux/init.h>
+#include <linux/kmemleak.h>
+#include <linux/log2.h>
+#include <linux/pgalloc.h>
+#include <linux/random.h>
+#include <linux/set_memory.h>
+#include <linux/workqueue.h>
+
+#include <trace/events/prmem.h>
+
+#include "prmem.h"
+
+const struct prmem_owner prmem_meta = { .name = "metadata", .kind = PRMEM_KIND_META };
+
+static pmd_t *prmem_pmd __ro_after_init;	/* of the slots */
+
+/* Hints, which may be wrong: where a page was free last, how many there are. */
+static unsigned int prmem_last_slot;
+static atomic_t prmem_nr_free;
+
+/* Claim @nr pages from @first on, with the window open: all or none. */
+static bool prmem_claim_run(struct prmem_block *b, unsigned int first, unsigned int nr,
+			    const struct prmem_owner *owner)
+{
+	struct prmem_page *pages = prmem_rw(prmem_pages(b));
+	u32 head = PRMEM_ID(b - prmem_blocks, first);
+	unsigned int i;
+
+	/* The owner is its own lock: another CPU may claim at the same time. */
+	for (i = 0; i < nr; i++) {
+		if (cmpxchg(&pages[first + i].owner, NULL, owner)) {
+			while (i--)
+				WRITE_ONCE(pages[first + i].owner, NULL);
+			return false;
+		}
+	}
+
+	for (i = 0; i < nr; i++) {
+		pages[first + i].index = i;
+		/* Pairs with nothing: a page without a head is refused. */
+		WRITE_ONCE(pages[first + i].head, head);
+	}
+	WRITE_ONCE(pages[first].nr, nr);
+	atomic_sub(nr, (atomic_t *)prmem_rw(&b->free));
+	atomic_sub(nr, &prmem_nr_free);
+
+	return true;
+}
+
+static u32 prmem_claim_in(struct prmem_block *b, const struct prmem_owner *owner,
+			  unsigned int nr)
+{
+	const struct prmem_page *pages = prmem_pages(b);
+	unsigned int i, run = 0;
+
+	for (i = b->nr_meta; i < b->nr_pages; i++) {
+		run = READ_ONCE(pages[i].owner) ? 0 : run + 1;
+		if (run < nr)
+			continue;
+		if (prmem_claim_run(b, i + 1 - nr, nr, owner))
+			return PRMEM_ID(b - prmem_blocks, i + 1 - nr);
+		run = 0;
+	}
+
+	return 0;
+}
+
+/**
+ * prmem_claim - take free pages
+ * @owner: whom they are for
+ * @nr: how many, one after the other in the direct map
+ *
+ * They are zero.  Their metadata has @owner, the first page, the index, the number.
+ *
+ * Context: A window is open.
+ *
+ * Return: number of the first page, or 0 if there are none.
+ */
+u32 prmem_claim(const struct prmem_owner *owner, unsigned int nr)
+{
+	unsigned int i, slot, last = READ_ONCE(prmem_last_slot);
+	struct prmem_block *b;
+	u32 head;
+
+	for (i = 0; i < PRMEM_NR_SLOTS; i++) {
+		slot = (last + i) % PRMEM_NR_SLOTS;
+		b = &prmem_blocks[slot];
+		if (!READ_ONCE(b->nr_pages) || atomic_read(&b->free) < (int)nr)
+			continue;
+		head = prmem_claim_in(b, owner, nr);
+		if (head) {
+			WRITE_ONCE(prmem_last_slot, slot);
+			return head;
+		}
+	}
+
+	return 0;
+}
+
+/**
+ * prmem_give_back - wipe and free a page
+ * @page: its metadata; nobody uses the page any more
+ *
+ * Context: No window is open.
+ */
+void prmem_give_back(struct prmem_page *page)
+{
+	unsigned int slot = prmem_slot_of(PHYS_PFN(__pa(page)));
+	struct prmem_block *b = &prmem_blocks[slot];
+	unsigned long index = page - prmem_pages(b);
+	struct prmem_window w;
+	struct prmem_page *rw;
+
+	if (WARN_ON_ONCE(prmem_open(&w)))
+		return;
+
+	clear_page(prmem_rw((void *)prmem_pages(b) + index * PAGE_SIZE));
+	rw = prmem_rw(page);
+	memset((void *)rw + sizeof(rw->owner), 0, sizeof(*rw) - sizeof(rw->owner));
+	atomic_inc((atomic_t *)prmem_rw(&b->free));
+	/* Pairs with cmpxchg() in prmem_claim_run(). */
+	smp_store_release(&rw->owner, NULL);
+	prmem_close(&w);
+	atomic_inc(&prmem_nr_free);
+}
+
+/* Let a slot lead to a piece: by one leaf, or by a page table if it is smaller. */
+static int prmem_map_slot(unsigned int slot, unsigned long pfn, unsigned int nr)
+{
+	unsigned int i;
+	pte_t *pte;
+
+	/* A guest of Xen, for one, has no large leaves. */
+	if (nr == PTRS_PER_PTE && IS_ALIGNED(pfn, nr) && boot_cpu_has(X86_FEATURE_PSE)) {
+		set_pmd(prmem_pmd + slot, pmd_mkhuge(pfn_pmd(pfn, TEMP_MM_PROT_RW)));
+		return 0;
+	}
+
+	pte = pte_alloc_one_kernel(&init_mm);
+	if (!pte)
+		return -ENOMEM;
+
+	for (i = 0; i < nr; i++)
+		set_pte(pte + i, pfn_pte(pfn + i, TEMP_MM_PROT_RW));
+
+	/* The table is filled before it can be walked; both are ordered on x86. */
+	pmd_populate_kernel(&init_mm, prmem_pmd + slot, pte);
+
+	return 0;
+}
+
+static void prmem_unmap_slot(unsigned int slot)
+{
+	pmd_t pmd = prmem_pmd[slot];
+
+	pmd_clear(prmem_pmd + slot);
+	temp_mm_percpu_changed(&prmem_mms);
+
+	/*
+	 * Those who have a window open have interrupts off, so they are done after
+	 * this, and so is everybody who has found the block by an address.  Whoever
+	 * opens a window after the change has flushed.
+	 */
+	synchronize_rcu();
+
+	if (!pmd_leaf(pmd))
+		pte_free_kernel(&init_mm, (pte_t *)pmd_page_vaddr(pmd));
+}
+
+static unsigned int prmem_free_slot(void)
+{
+	unsigned int i, slot, start = get_random_u32_below(PRMEM_NR_SLOTS);
+
+	for (i = 0; i < PRMEM_NR_SLOTS; i++) {
+		slot = (start + i) % PRMEM_NR_SLOTS;
+		if (slot != PRMEM_STATIC_SLOT && pmd_none(prmem_pmd[slot]))
+			return slot;
+	}
+
+	return PRMEM_NR_SLOTS;
+}
+
+static int prmem_add_block(unsigned int order)
+{
+	unsigned int i, nr = 1U << order, nr_meta = PFN_UP(nr * sizeof(struct prmem_page));
+	unsigned int slot = prmem_free_slot();
+	struct prmem_block *b, *rw;
+	struct prmem_page *pages;
+	struct prmem_window w;
+	struct page *page;
+	void *block;
+
+	if (slot == PRMEM_NR_SLOTS)
+		return -ENOSPC;
+
+	block = wr_block_alloc(order, prmem_unprotected ? WR_BLOCK_RW : WR_BLOCK_RO);
+	if (!block)
+		return -ENOMEM;
+
+	page = virt_to_page(block);
+	if (prmem_map_slot(slot, page_to_pfn(page), nr)) {
+		wr_block_free(block, order);
+		return -ENOMEM;
+	}
+
+	for (i = 0; i < nr; i++)
+		set_page_private(page + i, slot);
+
+	/* Objects may hold the only pointer to something. */
+	kmemleak_alloc(block, PAGE_SIZE << order, 0, GFP_KERNEL);
+	atomic_add(nr - nr_meta, &prmem_nr_free);
+
+	if (WARN_ON_ONCE(prmem_open(&w)))
+		return -EPERM;
+	pages = prmem_alias(slot, 0);
+	for (i = 0; i < nr_meta; i++)
+		pages[i].owner = &prmem_meta;
+	b = &prmem_blocks[slot];
+	rw = prmem_rw(b);
+	rw->pfn = page_to_pfn(page);
+	rw->nr_meta = nr_meta;
+	atomic_set(&rw->free, nr - nr_meta);
+	/* Pairs with smp_load_acquire() in __prmem_find(). */
+	smp_store_release(&rw->nr_pages, nr);
+	prmem_close(&w);
+
+	trace_prmem_protect(block, nr, true);
+	return 0;
+}
+
+/**
+ * prmem_grow - get more memory
+ * @nr: pages that are wanted one after the other
+ *
+ * A block, or the largest piece that can be had.
+ *
+ * Context: Process context, with prmem_mutex held; sleeps.
+ *
+ * Return: 0 or a negative error.
+ */
+int prmem_grow(unsigned int nr)
+{
+	int order, err;
+
+	lockdep_assert_held(&prmem_mutex);
+
+	for (order = WR_BLOCK_ORDER; order >= PRMEM_MIN_ORDER; order--) {
+		if ((1U << order) - PFN_UP((1U << order) * sizeof(struct prmem_page)) < nr)
+			break;
+		err = prmem_add_block(order);
+		if (err != -ENOMEM)
+			return err;
+	}
+
+	return -ENOMEM;
+}
+
+/* A block that nobody owns a page of goes back; its pages are claimed first. */
+static void prmem_remove_block(unsigned int slot)
+{
+	struct prmem_block *b = &prmem_blocks[slot], *rw;
+	unsigned int i, nr = b->nr_pages, nr_meta = b->nr_meta;
+	void *block = pfn_to_kaddr(b->pfn);
+	struct prmem_window w;
+	bool claimed;
+
+	if (WARN_ON_ONCE(prmem_open(&w)))
+		return;
+	claimed = prmem_claim_run(b, nr_meta, nr - nr_meta, &prmem_meta);
+	rw = prmem_rw(b);
+	if (claimed)
+		WRITE_ONCE(rw->nr_pages, 0);
+	prmem_close(&w);
+	if (!claimed)
+		return;
+
+	prmem_unmap_slot(slot);
+	for (i = 0; i < nr; i++)
+		set_page_private(virt_to_page(block) + i, 0);
+	kmemleak_free(block);
+	wr_block_free(block, ilog2(nr));
+	trace_prmem_protect(block, nr, false);
+}
+
+/**
+ * prmem_shrink - give blocks back that nobody uses, but for a reserve
+ *
+ * Context: Process context, with prmem_mutex held; sleeps.
+ */
+void prmem_shrink(void)
+{
+	struct prmem_block *b;
+	unsigned int slot;
+
+	lockdep_assert_held(&prmem_mutex);
+
+	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
+		b = &prmem_blocks[slot];
+		if (!b->nr_pages || atomic_read(&b->free) != b->nr_pages - b->nr_meta)
+			continue;
+		if (atomic_read(&prmem_nr_free) - atomic_read(&b->free) >= PRMEM_RESERVE_PAGES)
+			prmem_remove_block(slot);
+	}
+}
+
+static void prmem_refill_work(struct work_struct *work)
+{
+	guard(mutex)(&prmem_mutex);
+
+	if (atomic_read(&prmem_nr_free) < PRMEM_RESERVE_PAGES)
+		prmem_grow(1);
+}
+
+static DECLARE_WORK(prmem_refill_item, prmem_refill_work);
+
+/**
+ * prmem_refill - see to it that allocations in atomic context find memory
+ *
+ * Context: Any but NMI.
+ */
+void prmem_refill(void)
+{
+	if (atomic_read(&prmem_nr_free) < PRMEM_RESERVE_PAGES)
+		schedule_work(&prmem_refill_item);
+}
+
+/**
+ * prmem_pfn_state - is this page frame protected memory?
+ * @pfn: any number
+ *
+ * Context: prmem_mutex is held.
+ *
+ * Return: a state.
+ */
+enum prmem_pfn_state prmem_pfn_state(unsigned long pfn)
+{
+	unsigned long first = PHYS_PFN(__pa_symbol(__start_wr_after_init));
+	unsigned long nr = (__end_wr_after_init - __start_wr_after_init) >> PAGE_SHIFT;
+	const struct prmem_page *page, *head;
+	const struct prmem_block *b;
+	unsigned int slot;
+
+	if (pfn - first < nr)
+		return kernel_set_to_readonly ? PRMEM_PFN_PROTECTED : PRMEM_PFN_NONE;
+
+	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
+		b = &prmem_blocks[slot];
+		if (pfn - b->pfn >= b->nr_pages)
+			continue;
+		page = prmem_pages(b) + (pfn - b->pfn);
+		head = prmem_page_of(page->head);
+		if (page->owner && page->owner->kind == PRMEM_KIND_POOL && head &&
+		    !(head->flags & PRMEM_PAGE_PROTECTED))
+			return PRMEM_PFN_OPEN;
+		return PRMEM_PFN_PROTECTED;
+	}
+
+	return PRMEM_PFN_NONE;
+}
+
+/**
+ * prmem_overlaps - is any of these page frames protected memory?
+ * @pfn: the first one
+ * @nr: how many
+ *
+ * Context: prmem_mutex is held.
+ *
+ * Return: true if one is.
+ */
+bool prmem_overlaps(unsigned long pfn, unsigned long nr)
+{
+	unsigned long first = PHYS_PFN(__pa_symbol(__start_wr_after_init));
+	unsigned long last = PHYS_PFN(__pa_symbol(__end_wr_after_init));
+	const struct prmem_block *b;
+	unsigned int slot;
+
+	if (kernel_set_to_readonly && pfn < last && first < pfn + nr)
+		return true;
+
+	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
+		b = &prmem_blocks[slot];
+		if (pfn < b->pfn + b->nr_pages && b->pfn < pfn + nr)
+			return true;
+	}
+
+	return false;
+}
+
+static int __init prmem_init(void)
+{
+	unsigned int nr = (__end_wr_after_init - __start_wr_after_init) >> PAGE_SHIFT;
+	int err = -E2BIG;
+
+	if (nr > PTRS_PER_PTE)
+		goto fail;
+
+	prmem_pmd = temp_mm_percpu_init_shared(&prmem_mms, &prmem_base);
+	err = PTR_ERR_OR_ZERO(prmem_pmd);
+	if (err)
+		goto fail;
+
+	err = prmem_map_slot(PRMEM_STATIC_SLOT, PHYS_PFN(__pa_symbol(__start_wr_after_init)), nr);
+	if (err)
+		goto fail;
+
+	static_branch_enable(&prmem_ready);
+	if (prmem_unprotected)
+		pr_warn("off: caches and pools are NOT protected\n");
+
+	guard(mutex)(&prmem_mutex);
+
+	return prmem_grow(1);
+
+fail:
+	pr_err("no window (%d): nothing can be allocated, or written after boot\n", err);
+	return err;
+}
+core_initcall(prmem_init);

@@ -1,0 +1,641 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Caches of protected memory: objects of one type.
+ *
+ * A slab has up to 64 slots, whose state is in bitmaps in the metadata of its first
+ * page.  There is no list of free objects in the objects.  A slab belongs to its
+ * cache until the cache is destroyed, so that the memory of an object is never
+ * that of an object of another type while somebody may still have a pointer.
+ *
+ * The lists of slabs are protected memory too.  The lock that serializes changes
+ * of a list is not, so a list must not be believed: a slab is what its owner says,
+ * and a slot belongs to the one whose locked instruction has set its bit.
+ */
+#define pr_fmt(fmt) "prmem: " fmt
+
+#include <linux/export.h>
+#include <linux/hash.h>
+#include <linux/init.h>
+#include <linux/log2.h>
+#include <linux/rcupdate.h>
+#include <linux/spinlock.h>
+
+#include "prmem.h"
+
+#define PRMEM_MIN_STRIDE	64	/* as many as there are bits, in a page */
+#define PRMEM_MAX_SLAB_ORDER	3	/* for objects that fit more than once */
+#define PRMEM_MAX_TRIES		16	/* slabs to look at that turn out to be full */
+#define PRMEM_LOCK_BITS		5
+
+DEFINE_PRMEM_CACHE(wr_caches, struct wr_cache);
+
+/* Protect nothing but the order of changes to the list of a cache. */
+static raw_spinlock_t prmem_locks[1 << PRMEM_LOCK_BITS] = {
+	[0 ... (1 << PRMEM_LOCK_BITS) - 1] = __RAW_SPIN_LOCK_UNLOCKED(prmem_locks),
+};
+
+static raw_spinlock_t *prmem_lock_of(const struct wr_cache *c)
+{
+	return &prmem_locks[hash_ptr(c, PRMEM_LOCK_BITS)];
+}
+
+static unsigned long prmem_all_slots(const struct wr_cache *c)
+{
+	return ~0UL >> (BITS_PER_LONG - c->nr_slots);
+}
+
+/* Compute the layout of the slabs, from size and alignment. */
+static void prmem_cache_setup(struct wr_cache *c)
+{
+	unsigned int order, bytes, waste, least = UINT_MAX;
+
+	c->align = max_t(u32, c->align, sizeof(long));
+	c->stride = ALIGN(max_t(u32, c->size, PRMEM_MIN_STRIDE), c->align);
+	c->nr_pages = PFN_UP(c->stride);
+	c->nr_slots = 1;
+
+	for (order = 0; order <= PRMEM_MAX_SLAB_ORDER; order++) {
+		bytes = PAGE_SIZE << order;
+		if (c->stride > bytes)
+			continue;
+		waste = (bytes % c->stride) << (PRMEM_MAX_SLAB_ORDER - order);
+		if (bytes / c->stride > BITS_PER_LONG || waste >= least)
+			continue;
+		least = waste;
+		c->nr_pages = 1 << order;
+		c->nr_slots = bytes / c->stride;
+	}
+}
+
+/**
+ * prmem_object_ok - is this a live object of a cache?
+ * @c: a cache that is known to be one
+ * @obj: any address
+ *
+ * Context: Interrupts off, or rcu_read_lock().
+ *
+ * Return: true if @obj is the start of an object that is allocated.
+ */
+bool prmem_object_ok(const struct wr_cache *c, const void *obj)
+{
+	const struct prmem_page *page, *head;
+	unsigned int offset, slot;
+	void *alias;
+
+	page = prmem_find(obj, &alias);
+	if (!page || READ_ONCE(page->owner) != &c->owner)
+		return false;
+
+	head = prmem_page_of(page->head);
+	if (!head)
+		return false;
+
+	offset = (page->index << PAGE_SHIFT) + offset_in_page(obj);
+	slot = offset / c->stride;
+
+	return slot < c->nr_slots && offset == slot * c->stride &&
+		(READ_ONCE(head->used) & ~READ_ONCE(head->dying) & BIT(slot));
+}
+
+/* The caller's pointer may be anything: a cache is where caches are. */
+static bool prmem_cache_ok(const struct wr_cache *c)
+{
+	unsigned long offset = (unsigned long)c - (unsigned long)__start_wr_caches;
+
+	if (offset < (unsigned long)__end_wr_caches - (unsigned long)__start_wr_caches)
+		return offset % sizeof(*c) == 0;
+
+	return prmem_object_ok(&wr_caches, c);
+}
+
+/*
+ * Slots of which the last reader is gone are free again.  The state of RCU can miss
+ * a grace period; then that is seen after the next.
+ */
+static bool prmem_reclaim(struct prmem_page *slab, bool gone)
+{
+	unsigned long dying = READ_ONCE(slab->dying);
+	struct prmem_page *rw;
+
+	if (!dying || !(gone || poll_state_synchronize_rcu(READ_ONCE(slab->gp))))
+		return false;
+
+	/* Under the lock of the cache, as is all that sets or clears dying. */
+	rw = prmem_rw(slab);
+	atomic_long_andnot(dying, (atomic_long_t *)&rw->used);
+	atomic_long_andnot(dying, (atomic_long_t *)&rw->dying);
+
+	return true;
+}
+
+/*
+ * A slab with a free slot, from the list, or a new one that gets listed.  The
+ * full ones that are found on the way are taken off the list.
+ */
+static u32 prmem_partial(struct wr_cache *c)
+{
+	unsigned long all = prmem_all_slots(c);
+	struct prmem_page *slab, *prev = NULL;
+	u32 id = READ_ONCE(c->partial), next;
+	int tries = PRMEM_MAX_TRIES;
+
+	while (tries--) {
+		slab = prmem_page_of(id);
+		if (!slab || READ_ONCE(slab->owner) != &c->owner)
+			break;
+
+		next = READ_ONCE(slab->next);
+		if (READ_ONCE(slab->used) != all || prmem_reclaim(slab, false))
+			return id;
+
+		if (slab->dying) {
+			prev = slab;
+		} else {
+			if (prev)
+				prmem_set(prev->next, next);
+			else
+				prmem_set(c->partial, next);
+			prmem_set(slab->flags, slab->flags & ~PRMEM_PAGE_LISTED);
+		}
+		id = next;
+	}
+
+	id = prmem_claim(&c->owner, c->nr_pages);
+	if (!id)
+		return 0;
+
+	slab = prmem_page_of(id);
+	prmem_set(slab->next, c->partial);
+	prmem_set(slab->flags, PRMEM_PAGE_LISTED);
+	prmem_set(c->partial, id);
+
+	return id;
+}
+
+static int prmem_take_slot(struct wr_cache *c, struct prmem_page *slab)
+{
+	unsigned long *used = prmem_rw(&slab->used);
+	unsigned int slot;
+
+	for (;;) {
+		slot = ffz(READ_ONCE(slab->used));
+		if (slot >= c->nr_slots)
+			return -1;
+		if (!test_and_set_bit(slot, used))
+			return slot;
+	}
+}
+
+/*
+ * All in one window.  Of a new object the rest that is too much for one window
+ * gets zeroed by the caller.
+ */
+static void *prmem_cache_take(struct wr_cache *c, u32 kind, bool zero)
+{
+	raw_spinlock_t *lock = prmem_lock_of(c);
+	struct prmem_window w;
+	void *obj = NULL;
+	int slot = -1;
+	u32 id;
+
+	if (prmem_open(&w))
+		return ERR_PTR(-EPERM);
+
+	if (!prmem_cache_ok(c) || READ_ONCE(c->owner.kind) != kind) {
+		prmem_close(&w);
+		return ERR_PTR(-EINVAL);
+	}
+
+	raw_spin_lock(lock);
+	do {
+		id = prmem_partial(c);
+		if (id)
+			slot = prmem_take_slot(c, prmem_page_of(id));
+	} while (id && slot < 0);
+	raw_spin_unlock(lock);
+
+	if (id) {
+		obj = prmem_address_of(id) + slot * c->stride;
+		if (zero)
+			memset(prmem_rw(obj), 0, min_t(size_t, c->stride, PAGE_SIZE));
+	}
+	prmem_close(&w);
+
+	return obj;
+}
+
+static void *prmem_cache_take_grow(struct wr_cache *c, u32 kind, bool zero)
+{
+	void *obj;
+
+	guard(mutex)(&prmem_mutex);
+
+	do {
+		obj = prmem_cache_take(c, kind, zero);
+	} while (!obj && !prmem_grow(c->nr_pages));
+
+	return obj;
+}
+
+static void *prmem_cache_alloc(struct wr_cache *c, u32 kind, gfp_t gfp, bool zero,
+			       unsigned long caller)
+{
+	void *obj;
+
+	if (!c) {
+		prmem_refuse(PRMEM_BAD_OWNER, c, caller);
+		return NULL;
+	}
+
+	might_alloc(gfp);
+	obj = prmem_cache_take(c, kind, zero);
+	if (!obj && gfpflags_allow_blocking(gfp))
+		obj = prmem_cache_take_grow(c, kind, zero);
+
+	if (IS_ERR(obj)) {
+		prmem_refuse(PTR_ERR(obj) == -EPERM ? PRMEM_BAD_CONTEXT : PRMEM_BAD_OWNER, c,
+			     caller);
+		return NULL;
+	}
+
+	prmem_refill();
+	if (!obj) {
+		atomic_long_inc(&prmem_stats.no_memory);
+		return NULL;
+	}
+
+	if (zero && c->size > PAGE_SIZE &&
+	    WARN_ON_ONCE(wr_memset(obj + PAGE_SIZE, 0, c->size - PAGE_SIZE)))
+		return NULL;
+
+	return obj;
+}
+
+/**
+ * __wr_cache_alloc - allocate an object of a cache
+ * @c: the cache
+ * @gfp: may the cache sleep to get more memory?
+ * @zero: is the object to be zero?
+ *
+ * For wr_cache_alloc() and wr_cache_zalloc().
+ *
+ * Return: the object, or NULL.
+ */
+void *__wr_cache_alloc(struct wr_cache *c, gfp_t gfp, bool zero)
+{
+	return prmem_cache_alloc(c, PRMEM_KIND_CACHE, gfp, zero, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(__wr_cache_alloc);
+
+/**
+ * prmem_alloc_descriptor - allocate a descriptor
+ * @of: a cache of them
+ *
+ * Return: the descriptor, or NULL.
+ */
+void *prmem_alloc_descriptor(struct wr_cache *of)
+{
+	return prmem_cache_alloc(of, PRMEM_KIND_META, GFP_KERNEL, true, _RET_IP_);
+}
+
+/* The head of an object's slab, and its slot; or why not. */
+static enum prmem_refusal prmem_slot(const struct wr_cache *c, const void *obj,
+				     struct prmem_page **head, unsigned int *slot)
+{
+	const struct prmem_owner *owner;
+	struct prmem_page *page;
+	unsigned int offset;
+	void *alias;
+
+	page = prmem_find(obj, &alias);
+	if (!page)
+		return PRMEM_BAD_ADDRESS;
+
+	/* A cache that owns something is a cache. */
+	owner = READ_ONCE(page->owner);
+	if (owner != &c->owner)
+		return owner ? PRMEM_WRONG_CACHE : PRMEM_FREED;
+
+	*head = prmem_page_of(page->head);
+	if (!*head)
+		return PRMEM_FREED;
+
+	offset = (page->index << PAGE_SHIFT) + offset_in_page(obj);
+	*slot = offset / c->stride;
+	if (*slot >= c->nr_slots || offset != *slot * c->stride)
+		return PRMEM_BAD_RANGE;
+
+	if (!(READ_ONCE((*head)->used) & ~READ_ONCE((*head)->dying) & BIT(*slot)))
+		return PRMEM_FREED;
+
+	return READ_ONCE((*head)->sealed) & BIT(*slot) ? PRMEM_SEALED : PRMEM_OK;
+}
+
+/* Back to the list, in case that somebody wants its slot. */
+static void prmem_list_slab(struct wr_cache *c, struct prmem_page *slab)
+{
+	if (slab->flags & PRMEM_PAGE_LISTED)
+		return;
+
+	prmem_set(slab->next, c->partial);
+	prmem_set(slab->flags, slab->flags | PRMEM_PAGE_LISTED);
+	prmem_set(c->partial, slab->head);
+}
+
+enum prmem_change { PRMEM_FREE, PRMEM_FREE_RCU, PRMEM_SEAL };
+
+static int prmem_change_slot(struct wr_cache *c, u32 kind, void *obj,
+			     enum prmem_change change, unsigned long caller)
+{
+	raw_spinlock_t *lock = prmem_lock_of(c);
+	struct prmem_page *slab;
+	enum prmem_refusal why;
+	struct prmem_window w;
+	unsigned int slot;
+
+	if (!c)
+		return prmem_refuse(PRMEM_BAD_OWNER, c, caller);
+
+	if (prmem_open(&w))
+		return prmem_refuse(PRMEM_BAD_CONTEXT, obj, caller);
+
+	raw_spin_lock(lock);
+	why = prmem_slot(c, obj, &slab, &slot);
+	if (why == PRMEM_OK && c->owner.kind != kind)
+		why = PRMEM_BAD_OWNER;
+	if (why == PRMEM_OK) {
+		switch (change) {
+		case PRMEM_FREE:
+			if (!test_and_clear_bit(slot, prmem_rw(&slab->used)))
+				why = PRMEM_FREED;
+			break;
+		case PRMEM_FREE_RCU:
+			/* The grace period before the bit: nobody reclaims it too early. */
+			prmem_set(slab->gp, get_state_synchronize_rcu());
+			if (test_and_set_bit(slot, prmem_rw(&slab->dying)))
+				why = PRMEM_FREED;
+			break;
+		case PRMEM_SEAL:
+			set_bit(slot, prmem_rw(&slab->sealed));
+			break;
+		}
+	}
+	if (why == PRMEM_OK && change != PRMEM_SEAL)
+		prmem_list_slab(c, slab);
+	raw_spin_unlock(lock);
+	prmem_close(&w);
+
+	return why == PRMEM_OK ? 0 : prmem_refuse(why, obj, caller);
+}
+
+/**
+ * wr_cache_free - free an object
+ * @c: the cache it is of
+ * @obj: the object, or NULL
+ *
+ * Its memory stays with the cache.
+ *
+ * Context: Any but NMI.  Does not sleep.
+ *
+ * Return: 0; else nothing has changed: -EINVAL if @obj is not the start of an
+ * object or is free already, -EPERM if it is sealed or of another cache, -EFAULT
+ * if it is no protected memory.
+ */
+int wr_cache_free(struct wr_cache *c, void *obj)
+{
+	return obj ? prmem_change_slot(c, PRMEM_KIND_CACHE, obj, PRMEM_FREE, _RET_IP_) : 0;
+}
+EXPORT_SYMBOL_GPL(wr_cache_free);
+
+/**
+ * prmem_free_descriptor - free a descriptor
+ * @of: the cache it is of
+ * @obj: the descriptor
+ */
+void prmem_free_descriptor(struct wr_cache *of, void *obj)
+{
+	WARN_ON_ONCE(prmem_change_slot(of, PRMEM_KIND_META, obj, PRMEM_FREE, _RET_IP_));
+}
+
+/* A grace period is under way; somebody has freed since it was asked for. */
+static atomic_t prmem_gp_pending;
+static atomic_t prmem_gp_wanted;
+static struct rcu_head prmem_rcu;
+
+static void prmem_gp_done(struct rcu_head *unused);
+
+static void prmem_start_gp(void)
+{
+	atomic_set(&prmem_gp_wanted, 1);
+	/* Ordered: pairs with smp_mb() in prmem_gp_done(). */
+	if (!atomic_xchg(&prmem_gp_pending, 1)) {
+		/* Whoever has just wanted one as well gets this one. */
+		atomic_set(&prmem_gp_wanted, 0);
+		call_rcu(&prmem_rcu, prmem_gp_done);
+	}
+}
+
+static void prmem_gp_done(struct rcu_head *unused)
+{
+	atomic_set(&prmem_gp_pending, 0);
+	/* Pairs with atomic_xchg() in prmem_start_gp(). */
+	smp_mb();
+	if (atomic_read(&prmem_gp_wanted))
+		prmem_start_gp();
+}
+
+/**
+ * wr_cache_free_rcu - free an object once its readers are gone
+ * @c: the cache it is of
+ * @obj: the object, which nobody can find any more; or NULL
+ *
+ * Readers that have found it before can read it until the end of their RCU
+ * read-side critical section.  Nobody can write it any more.  This needs no
+ * rcu_head, in the object or elsewhere, and no memory.
+ *
+ * Context: Any but NMI.  Does not sleep.
+ *
+ * Return: as wr_cache_free().
+ */
+int wr_cache_free_rcu(struct wr_cache *c, void *obj)
+{
+	int err;
+
+	if (!obj)
+		return 0;
+
+	err = prmem_change_slot(c, PRMEM_KIND_CACHE, obj, PRMEM_FREE_RCU, _RET_IP_);
+	if (!err)
+		prmem_start_gp();
+
+	return err;
+}
+EXPORT_SYMBOL_GPL(wr_cache_free_rcu);
+
+/**
+ * wr_cache_seal - make an object read-only for ever
+ * @c: the cache it is of
+ * @obj: the object
+ *
+ * It can't be written nor freed any more.  A wr_*() that another CPU has begun
+ * before may still finish: who writes an object has to know who seals it.
+ *
+ * Context: Any but NMI.  Does not sleep.
+ *
+ * Return: as wr_cache_free().
+ */
+int wr_cache_seal(struct wr_cache *c, void *obj)
+{
+	return prmem_change_slot(c, PRMEM_KIND_CACHE, obj, PRMEM_SEAL, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(wr_cache_seal);
+
+/**
+ * wr_cache_create - create a cache
+ * @name: for reports; not copied
+ * @size: bytes of an object, 1 to %WR_CACHE_MAX_SIZE; it takes at least 64
+ * @align: a power of two up to the size of a page, or 0
+ * @useroffset: of what user space may be given, in the object
+ * @usersize: how many bytes that is
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: the cache, or NULL.
+ */
+struct wr_cache *wr_cache_create(const char *name, size_t size, size_t align,
+				 size_t useroffset, size_t usersize)
+{
+	struct wr_cache desc = {
+		.owner = { .name = name, .kind = PRMEM_KIND_CACHE },
+		.size = size,
+		.align = align ?: sizeof(long),
+		.useroffset = useroffset,
+		.usersize = usersize,
+	};
+	struct wr_cache *c, *rw;
+	struct prmem_window w;
+
+	if (!name || !size || size > WR_CACHE_MAX_SIZE || align > PAGE_SIZE ||
+	    (align && !is_power_of_2(align)) || usersize > size ||
+	    useroffset > size - usersize) {
+		prmem_refuse(PRMEM_BAD_ARG, NULL, _RET_IP_);
+		return NULL;
+	}
+
+	prmem_cache_setup(&desc);
+	c = prmem_alloc_descriptor(&wr_caches);
+	if (!c)
+		return NULL;
+
+	if (WARN_ON_ONCE(prmem_open(&w)))
+		return NULL;
+	rw = prmem_rw(c);
+	*rw = desc;
+	prmem_close(&w);
+
+	return c;
+}
+EXPORT_SYMBOL_GPL(wr_cache_create);
+
+/* Calls @fn for the first page of each slab of a cache until it returns true. */
+static bool prmem_any_slab(const struct wr_cache *c, bool (*fn)(struct prmem_page *slab))
+{
+	const struct prmem_block *b;
+	struct prmem_page *page;
+	unsigned int slot, i;
+
+	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
+		b = &prmem_blocks[slot];
+		for (i = b->nr_meta; i < b->nr_pages; i++) {
+			page = prmem_pages(b) + i;
+			if (page->owner != &c->owner || page->index)
+				continue;
+			if (fn(page))
+				return true;
+		}
+	}
+
+	return false;
+}
+
+static bool prmem_reclaim_slab(struct prmem_page *slab)
+{
+	struct prmem_window w;
+
+	if (!WARN_ON_ONCE(prmem_open(&w))) {
+		prmem_reclaim(slab, true);
+		prmem_close(&w);
+	}
+
+	return false;
+}
+
+static bool prmem_slab_in_use(struct prmem_page *slab)
+{
+	return slab->used;
+}
+
+static bool prmem_free_slab(struct prmem_page *slab)
+{
+	unsigned int i = slab->nr;
+
+	/* The first page last: it has the number of pages. */
+	while (i--)
+		prmem_give_back(slab + i);
+
+	return false;
+}
+
+/**
+ * wr_cache_destroy - destroy a cache
+ * @c: from wr_cache_create(), with no objects left; or NULL
+ *
+ * Waits for the readers of objects that wr_cache_free_rcu() has freed.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: 0; -EBUSY if objects are left, sealed ones among them, -EINVAL if @c is
+ * no cache or has been defined by DEFINE_WR_CACHE().
+ */
+int wr_cache_destroy(struct wr_cache *c)
+{
+	bool ok;
+
+	if (!c)
+		return 0;
+
+	guard(mutex)(&prmem_mutex);
+
+	scoped_guard(rcu)
+		ok = prmem_object_ok(&wr_caches, c);
+	if (!ok)
+		return prmem_refuse(PRMEM_BAD_OWNER, c, _RET_IP_);
+
+	/* Nobody begins to allocate from it now, and those who have are done. */
+	prmem_set_kind(&c->owner, 0);
+	synchronize_rcu();
+	prmem_any_slab(c, prmem_reclaim_slab);
+	if (prmem_any_slab(c, prmem_slab_in_use)) {
+		prmem_set_kind(&c->owner, PRMEM_KIND_CACHE);
+		return prmem_refuse(PRMEM_BUSY, c, _RET_IP_);
+	}
+
+	prmem_any_slab(c, prmem_free_slab);
+	prmem_free_descriptor(&wr_caches, c);
+	prmem_shrink();
+
+	return 0;
+}
+EXPORT_SYMBOL_GPL(wr_cache_destroy);
+
+static int __init prmem_cache_init(void)
+{
+	struct wr_cache *c;
+
+	/* .rodata is still writable. */
+	for (c = __start_wr_caches; c < __end_wr_caches; c++)
+		prmem_cache_setup(c);
+
+	return 0;
+}
+core_initcall(prmem_cache_init);

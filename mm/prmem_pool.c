@@ -1,0 +1,505 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pools of protected memory: heaps for objects that are freed together.
+ *
+ * A pool has areas.  In the newest one objects are allocated from the top down.
+ * An area that is writable before it gets protected has a view, that is an address
+ * in vmalloc space for its pages; these are never writable in the direct map.  An
+ * area that is protected from the start needs none, if its pages are neighbours.
+ */
+#define pr_fmt(fmt) "prmem: " fmt
+
+#include <linux/export.h>
+#include <linux/log2.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/set_memory.h>
+#include <linux/vmalloc.h>
+
+#include <trace/events/prmem.h>
+
+#include "prmem.h"
+
+DEFINE_PRMEM_CACHE(pmalloc_pools, struct pmalloc_pool);
+
+/* Pages that are neighbours: what a block has without its metadata. */
+#define PMALLOC_MAX_RUN	((1U << WR_BLOCK_ORDER) -			\
+			 PFN_UP(sizeof(struct prmem_page) << WR_BLOCK_ORDER))
+
+static bool pmalloc_pool_ok(const struct pmalloc_pool *pool)
+{
+	guard(rcu)();
+
+	return pool && prmem_object_ok(&pmalloc_pools, pool) &&
+		READ_ONCE(pool->owner.kind) == PRMEM_KIND_POOL;
+}
+
+static void *pmalloc_area_address(const struct prmem_page *head)
+{
+	return head->view ? (void *)head->view : prmem_address_of(head->head);
+}
+
+/**
+ * __pmalloc_create_pool - create a pool
+ * @name: for reports; not copied
+ * @refill: bytes to get at least when the pool needs more memory, or 0 for a page
+ * @align_order: alignment of objects as a power of two, or negative
+ * @mode: one of PMALLOC_MODE_*
+ *
+ * For pmalloc_create_custom_pool().
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: the pool, or NULL.
+ */
+struct pmalloc_pool *__pmalloc_create_pool(const char *name, size_t refill,
+					   int align_order, u8 mode)
+{
+	struct pmalloc_pool *pool, *rw;
+	struct prmem_window w;
+
+	if (!name || refill > PMALLOC_MAX_SIZE || align_order > PAGE_SHIFT ||
+	    mode & ~(PMALLOC_WR | PMALLOC_AUTO | PMALLOC_START) ||
+	    (mode & PMALLOC_START && mode != PMALLOC_MODE_START_WR)) {
+		prmem_refuse(PRMEM_BAD_ARG, NULL, _RET_IP_);
+		return NULL;
+	}
+
+	pool = prmem_alloc_descriptor(&pmalloc_pools);
+	if (!pool)
+		return NULL;
+
+	if (WARN_ON_ONCE(prmem_open(&w)))
+		return NULL;
+	rw = prmem_rw(pool);
+	*rw = (struct pmalloc_pool) {
+		.owner = { .name = name, .kind = PRMEM_KIND_POOL },
+		.mode = mode,
+		.align = align_order < 0 ? ARCH_KMALLOC_MINALIGN : 1U << align_order,
+		.refill = PFN_UP(refill ?: 1),
+	};
+	prmem_close(&w);
+
+	return pool;
+}
+EXPORT_SYMBOL_GPL(__pmalloc_create_pool);
+
+/* Make @id, a page of its own so far, page @i of the area of @first. */
+static void pmalloc_join(u32 id, u32 first, unsigned int i, u32 more)
+{
+	struct prmem_page *page = prmem_rw(prmem_page_of(id));
+
+	page->index = i;
+	page->more = more;
+	/* An area has all of its metadata before the pool has it. */
+	WRITE_ONCE(page->head, first);
+}
+
+static void pmalloc_free_pages(u32 id)
+{
+	while (id) {
+		struct prmem_page *page = prmem_page_of(id);
+
+		id = page->more;
+		prmem_give_back(page);
+		cond_resched();
+	}
+}
+
+/* @nr single pages, the last one first, linked by more. */
+static u32 pmalloc_claim_single(struct pmalloc_pool *pool, unsigned int nr)
+{
+	struct prmem_window w;
+	unsigned int i;
+	u32 id, more = 0;
+
+	for (i = 0; i < nr; i++) {
+		do {
+			if (prmem_open(&w))
+				goto fail;
+			id = prmem_claim(&pool->owner, 1);
+			if (id)
+				prmem_set(prmem_page_of(id)->more, more);
+			prmem_close(&w);
+		} while (!id && !prmem_grow(1));
+
+		if (!id)
+			goto fail;
+		more = id;
+		cond_resched();
+	}
+
+	return more;
+
+fail:
+	pmalloc_free_pages(more);
+	return 0;
+}
+
+/* An area whose pages only a view puts one after the other. */
+static u32 pmalloc_area_viewed(struct pmalloc_pool *pool, unsigned int nr, pgprot_t prot)
+{
+	u32 first = pmalloc_claim_single(pool, nr), id = first;
+	struct page **pages = NULL;
+	struct prmem_window w;
+	unsigned int i;
+	void *view;
+
+	if (!first)
+		return 0;
+
+	pages = kvmalloc_array(nr, sizeof(*pages), GFP_KERNEL);
+	if (!pages)
+		goto fail;
+
+	for (i = 0; i < nr; i++) {
+		u32 more = prmem_page_of(id)->more;
+
+		pages[i] = virt_to_page(prmem_address_of(id));
+		if (prmem_open(&w))
+			goto fail;
+		pmalloc_join(id, first, i, more);
+		prmem_close(&w);
+		id = more;
+	}
+
+	view = vmap(pages, nr, VM_MAP, prot);
+	if (!view)
+		goto fail;
+	kvfree(pages);
+
+	if (WARN_ON_ONCE(prmem_open(&w)))
+		return 0;
+	prmem_set(prmem_page_of(first)->view, (unsigned long)view);
+	prmem_set(prmem_page_of(first)->nr, nr);
+	prmem_close(&w);
+
+	return first;
+
+fail:
+	kvfree(pages);
+	pmalloc_free_pages(first);
+	return 0;
+}
+
+static u32 pmalloc_area_run(struct pmalloc_pool *pool, unsigned int nr)
+{
+	struct prmem_window w;
+	unsigned int i;
+	u32 first;
+
+	do {
+		if (prmem_open(&w))
+			return 0;
+		first = prmem_claim(&pool->owner, nr);
+		for (i = 0; first && i + 1 < nr; i++)
+			prmem_set(prmem_page_of(first + i)->more, first + i + 1);
+		prmem_close(&w);
+	} while (!first && !prmem_grow(nr));
+
+	return first;
+}
+
+/* Nothing writes an area any more but wr_*(), once this returns. */
+static int pmalloc_protect_area(struct prmem_page *head)
+{
+	struct prmem_window w;
+	int err;
+
+	if (head->flags & PRMEM_PAGE_PROTECTED)
+		return 0;
+
+	/*
+	 * The direct map is read-only already, and as it has the right permission,
+	 * looking for this alias does not split its leaf.
+	 */
+	if (head->view && !prmem_unprotected) {
+		err = set_memory_ro(head->view, head->nr);
+		if (err)
+			return err;
+	}
+
+	if (WARN_ON_ONCE(prmem_open(&w)))
+		return -EPERM;
+	prmem_set(head->flags, head->flags | PRMEM_PAGE_PROTECTED);
+	prmem_close(&w);
+	trace_prmem_protect(pmalloc_area_address(head), head->nr, true);
+
+	return 0;
+}
+
+/* A new area, big enough for @size bytes. */
+static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
+{
+	unsigned int nr = max_t(unsigned int, PFN_UP(size), pool->refill);
+	bool start = pool->mode & PMALLOC_START;
+	struct prmem_page *head;
+	struct prmem_window w;
+	u32 area;
+	int err;
+
+	head = prmem_page_of(pool->area);
+	if (head && pool->mode & PMALLOC_AUTO) {
+		err = pmalloc_protect_area(head);
+		if (err)
+			return err;
+	}
+
+	area = start && nr <= PMALLOC_MAX_RUN ? pmalloc_area_run(pool, nr) : 0;
+	if (!area)
+		area = pmalloc_area_viewed(pool, nr, start && !prmem_unprotected ?
+					   PAGE_KERNEL_RO : PAGE_KERNEL);
+	if (!area)
+		return -ENOMEM;
+
+	if (WARN_ON_ONCE(prmem_open(&w)))
+		return -EPERM;
+	head = prmem_page_of(area);
+	prmem_set(head->offset, (unsigned long)nr << PAGE_SHIFT);
+	prmem_set(head->next, pool->area);
+	if (start)
+		prmem_set(head->flags, PRMEM_PAGE_PROTECTED);
+	/* Pairs with READ_ONCE() in pmalloc_take(). */
+	smp_store_release((u32 *)prmem_rw(&pool->area), area);
+	prmem_close(&w);
+
+	return 0;
+}
+
+/* An object of the newest area; NULL if it does not fit. */
+static void *pmalloc_take(struct pmalloc_pool *pool, size_t size)
+{
+	struct prmem_page *head;
+	unsigned long old, new;
+	struct prmem_window w;
+	void *obj = NULL;
+
+	if (prmem_open(&w))
+		return NULL;
+
+	head = prmem_page_of(READ_ONCE(pool->area));
+	while (head && (pool->mode & PMALLOC_START ||
+			!(READ_ONCE(head->flags) & PRMEM_PAGE_PROTECTED))) {
+		old = READ_ONCE(head->offset);
+		if (old < size)
+			break;
+		new = round_down(old - size, (unsigned long)pool->align);
+		if (cmpxchg((unsigned long *)prmem_rw(&head->offset), old, new) == old) {
+			obj = pmalloc_area_address(head) + new;
+			break;
+		}
+	}
+	prmem_close(&w);
+
+	return obj;
+}
+
+/**
+ * pmalloc - allocate memory of a pool
+ * @pool: the pool
+ * @size: how many bytes, up to %PMALLOC_MAX_SIZE
+ *
+ * The memory is zero.  Until the pool is protected it can be written by plain
+ * stores, if the mode is not %PMALLOC_MODE_START_WR; with PMALLOC_AUTO that may be as
+ * soon as somebody else allocates from the pool.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: the memory; or NULL if there is none, @size is 0 or too large, @pool is
+ * none, or a pool that is protected from the start has been made read-only.
+ */
+void *pmalloc(struct pmalloc_pool *pool, size_t size)
+{
+	void *obj;
+
+	might_sleep();
+	if (!size || size > PMALLOC_MAX_SIZE) {
+		prmem_refuse(PRMEM_BAD_ARG, pool, _RET_IP_);
+		return NULL;
+	}
+
+	if (!pmalloc_pool_ok(pool)) {
+		prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
+		return NULL;
+	}
+
+	if (pool->mode == PMALLOC_START) {
+		prmem_refuse(PRMEM_READ_ONLY, pool, _RET_IP_);
+		return NULL;
+	}
+
+	obj = pmalloc_take(pool, size);
+	if (obj)
+		return obj;
+
+	guard(mutex)(&prmem_mutex);
+
+	do {
+		obj = pmalloc_take(pool, size);
+	} while (!obj && !pmalloc_grow(pool, size));
+
+	if (!obj)
+		atomic_long_inc(&prmem_stats.no_memory);
+	prmem_refill();
+
+	return obj;
+}
+EXPORT_SYMBOL_GPL(pmalloc);
+
+/**
+ * pstrdup - copy a string into a pool
+ * @pool: the pool
+ * @s: the string
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: the copy, or NULL as pmalloc().
+ */
+char *pstrdup(struct pmalloc_pool *pool, const char *s)
+{
+	size_t size;
+	char *copy;
+
+	if (!s) {
+		prmem_refuse(PRMEM_BAD_SOURCE, pool, _RET_IP_);
+		return NULL;
+	}
+
+	size = strlen(s) + 1;
+	copy = pmalloc(pool, size);
+	if (!copy)
+		return NULL;
+
+	if (!(pool->mode & PMALLOC_START))
+		memcpy(copy, s, size);
+	else if (wr_memcpy(copy, s, size))
+		return NULL;
+
+	return copy;
+}
+EXPORT_SYMBOL_GPL(pstrdup);
+
+static int pmalloc_protect_areas(struct pmalloc_pool *pool)
+{
+	struct prmem_page *head;
+	u32 id;
+	int err;
+
+	for (id = pool->area; id; id = head->next) {
+		head = prmem_page_of(id);
+		err = pmalloc_protect_area(head);
+		if (err)
+			return err;
+	}
+
+	return 0;
+}
+
+/**
+ * pmalloc_protect_pool - protect all that has been allocated from a pool
+ * @pool: the pool
+ *
+ * What is left of the newest area is lost, but with %PMALLOC_MODE_START_WR, where all
+ * is protected anyway.  More can be allocated, from a new area.
+ *
+ * Context: Process context; sleeps, and interrupts all CPUs to flush their TLBs.
+ *
+ * Return: 0, or a negative error, with some of it perhaps not protected.
+ */
+int pmalloc_protect_pool(struct pmalloc_pool *pool)
+{
+	might_sleep();
+	guard(mutex)(&prmem_mutex);
+
+	if (!pmalloc_pool_ok(pool))
+		return prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
+
+	return pmalloc_protect_areas(pool);
+}
+EXPORT_SYMBOL_GPL(pmalloc_protect_pool);
+
+/**
+ * pmalloc_make_pool_ro - protect a pool, and make it read-only for ever
+ * @pool: the pool
+ *
+ * No wr_*() writes to its objects any more, once this has returned; not even one
+ * that had begun.  More can be allocated, as from a pool of %PMALLOC_MODE_RO or
+ * %PMALLOC_MODE_AUTO_RO; not from one of %PMALLOC_MODE_START_WR, since nobody could write to it.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: as pmalloc_protect_pool().
+ */
+int pmalloc_make_pool_ro(struct pmalloc_pool *pool)
+{
+	struct prmem_window w;
+	int err;
+
+	might_sleep();
+	guard(mutex)(&prmem_mutex);
+
+	if (!pmalloc_pool_ok(pool))
+		return prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
+
+	err = pmalloc_protect_areas(pool);
+	if (err)
+		return err;
+
+	if (prmem_open(&w))
+		return -EPERM;
+	prmem_set(pool->mode, pool->mode & ~PMALLOC_WR);
+	prmem_close(&w);
+
+	/* Those who have seen the old mode have interrupts off until they are done. */
+	synchronize_rcu();
+
+	return 0;
+}
+EXPORT_SYMBOL_GPL(pmalloc_make_pool_ro);
+
+/**
+ * pmalloc_destroy_pool - free a pool and all that has been allocated from it
+ * @pool: the pool, of which nobody uses anything any more; or NULL
+ *
+ * The memory is wiped.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: 0, or -EINVAL if @pool is none.
+ */
+int pmalloc_destroy_pool(struct pmalloc_pool *pool)
+{
+	struct prmem_page *head;
+	u32 id, next;
+
+	if (!pool)
+		return 0;
+
+	might_sleep();
+	guard(mutex)(&prmem_mutex);
+
+	if (!pmalloc_pool_ok(pool))
+		return prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
+
+	/* Nobody begins to use it now, and those who have are done. */
+	prmem_set_kind(&pool->owner, 0);
+	synchronize_rcu();
+
+	for (id = pool->area; id; id = prmem_page_of(id)->next) {
+		head = prmem_page_of(id);
+		if (head->view)
+			vunmap((void *)head->view);
+	}
+	/* vunmap() leaves it to later to flush, but then this is somebody else's memory. */
+	vm_unmap_aliases();
+
+	for (id = pool->area; id; id = next) {
+		next = prmem_page_of(id)->next;
+		pmalloc_free_pages(id);
+	}
+	prmem_free_descriptor(&pmalloc_pools, pool);
+	prmem_shrink();
+
+	return 0;
+}
+EXPORT_SYMBOL_GPL(pmalloc_destroy_pool);

@@ -21,10 +21,12 @@ from .report import entry
 SCENARIOS = ROOT / "harness" / "scenarios"
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-# What the report calls a suite, by the KUnit suite or the guest's step; all others are "selftests".
+# What the report calls a suite, by the KUnit suite or the guest's step, or by its first word; all others
+# are "selftests".
 SUITES = {
     "temp_mm": "temp_mm", "temp_mm_x86": "temp_mm", "splat_temp_mm": "temp_mm",
-    "pg_table": "pg_table", "prmem": "prmem", "ima": "ima", "asi": "asi", "demo": "demo", "rerun": "temp_mm",
+    "pg_table": "pg_table", "prmem": "prmem", "ima": "ima", "asi": "asi", "demo": "demo",
+    "lkdtm": "prmem", "splat_prmem": "prmem",
 }
 # THREADS: with a thread for each CPU, QEMU 7.2 sometimes goes on executing an instruction that another
 # CPU has replaced: a CPU stumbles over an int3 that text_poke_bp() has long removed. The plain base
@@ -44,15 +46,19 @@ class Scenario:
     smp: int = 2
     memory: str = "512M"
     cmdline: str = ""
-    kunit: str = ""             # kunit.filter_glob; none: KUnit does not run
+    kunit: str = ""             # globs of KUnit suites; none: KUnit does not run
     suites: list = field(default_factory=list)       # suites that must be there, with cases
     run: list = field(default_factory=list)          # steps of the guest
+    files: list = field(default_factory=list)        # of the kernel tree, for the guest, where they have the same path
+    programs: list = field(default_factory=list)     # of this machine, for the guest, in place of busybox's
     must_run: list = field(default_factory=list)     # suite.case that may not skip here
     expect: list = field(default_factory=list)       # regexes that must be found in the log
     expect_splat: list = field(default_factory=list) # regexes of the reports provoked on purpose
+    allow_splat: list = field(default_factory=list)  # regexes of reports that may be there, about what is not ours
     tracer_selftest: str = ""   # "yes": the tests that ftrace runs on itself during boot, 20 s of them
     threads: str = "single"     # of TCG: all CPUs in turn, or "multi"; see THREADS
     timeout: int = 180
+    extra: str = ""             # "yes": not part of make test, only run when it is named
 
 
 def names():
@@ -78,9 +84,22 @@ def load(name):
             raise HarnessError(f"{path.relative_to(ROOT)}: unknown key {key}")
         if isinstance(old, list):
             # Regexes stand on lines of their own; words may share one.
-            value = [v for v in (value.splitlines() if key.startswith("expect") else value.split()) if v]
+            lines = key.startswith("expect") or key.endswith("splat")
+            value = [v for v in (value.splitlines() if lines else value.split()) if v]
         setattr(scenario, key, type(old)(value))
     return scenario
+
+
+def one_glob(globs):
+    """A glob that matches all that one of @globs does. The kernel takes only one, and knows no alternative.
+
+    Of several it has the characters at each place that all have, so it can match more than they do together.
+    """
+    if len(globs) < 2:
+        return "".join(globs)
+    literal = [re.match(r"[^*?[]*", glob)[0] for glob in globs]
+    places = (sorted(set(chars)) for chars in zip(*literal))
+    return "".join(chars[0] if len(chars) == 1 else f"[{''.join(chars)}]" for chars in places) + "*"
 
 
 def accelerator(threads="single"):
@@ -110,11 +129,12 @@ def kernel_cmdline(scenario, panic_on_warn=True):
     words = ["console=ttyS0,115200", "earlycon=uart8250,io,0x3f8,115200", "panic=-1",
              # An emulated CPU may have to wait long for its turn; a real stall still shows, as a timeout.
              "rcupdate.rcu_cpu_stall_timeout=120", "watchdog_thresh=60"]
-    if panic_on_warn and not scenario.expect_splat:
+    if panic_on_warn and not (scenario.expect_splat or scenario.allow_splat):
         words.append("panic_on_warn=1")
     if scenario.tracer_selftest != "yes":
         words.append("ftrace=nop")      # a boot tracer, even this one, turns them off
-    words.append(f"kunit.filter_glob={scenario.kunit}" if scenario.kunit else "kunit.enable=0")
+    glob = one_glob(scenario.kunit.split())
+    words.append(f"kunit.filter_glob={glob}" if glob else "kunit.enable=0")
     if scenario.run:
         words += ["steps=" + ",".join(scenario.run), "results=/dev/ttyS1"]
     if scenario.cmdline:
@@ -278,7 +298,9 @@ def parse_ktap(path, label):
 
 def report_name(suite, case):
     """(suite, case) in the report for a case of the guest."""
-    known = SUITES.get(suite, "selftests")
+    # What is run again is of the suite that its cases are named after.
+    named = case.partition("_test_")[0] if suite == "rerun" else suite
+    known = SUITES.get(named) or SUITES.get(named.partition("_")[0], "selftests")
     return known, case if known == suite else f"{suite}.{case}"
 
 
@@ -324,7 +346,7 @@ def judge(boot):
         problems.append(f"emulator ended with {boot.ended}")
     if "reboot: Power down" not in text:
         problems.append("did not reach power off")
-    splats = find_splats(text, scenario.expect_splat)
+    splats = find_splats(text, [*scenario.expect_splat, *scenario.allow_splat])
     if splats:
         problems.append(f"{len(splats)} line(s) of trouble, first: {splats[0]}")
     for regex in [*scenario.expect, *scenario.expect_splat]:
@@ -357,7 +379,7 @@ def prepare(scenario, tree=None):
     """Build what a scenario boots; returns (objdir, initramfs)."""
     tree = tree or BUILD / "src"
     objdir = build.build(scenario.build, tree, ("bzImage", "modules"))
-    return objdir, guest.initramfs(scenario.build, tree, objdir)
+    return objdir, guest.initramfs(scenario.build, tree, objdir, scenario)
 
 
 def wait(boot):

@@ -18,6 +18,7 @@ CONFIGS = {
     "debug": ["harness-base", "harness-debug", "harness-lockdep", FEATURES, "harness-tests"],
     "lint": ["harness-base", "harness-debug", "harness-lockdep", FEATURES, "harness-tests"],
     "kasan": ["harness-base", "harness-debug", "harness-kasan", FEATURES, "harness-tests"],
+    "kcsan": ["harness-base", "harness-debug", "harness-kcsan", FEATURES, "harness-tests"],
     "release": ["harness-base", "harness-release", FEATURES],
     "off": ["harness-base", "harness-release"],
 }

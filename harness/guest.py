@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Builds the guest's programs and modules, and packs them into an initramfs."""
 
+import re
+import shutil
 import stat
 from pathlib import Path
 
@@ -13,7 +15,8 @@ PROGRAMS = BUILD / "guest"
 MODULES = SOURCES / "mod"
 BUSYBOX = "/bin/busybox"
 APPLETS = ("sh ls cat echo grep dmesg mount ps top sleep mkdir rm cp mv ln head tail wc sort sed awk "
-           "insmod rmmod lsmod od hexdump kill vi less find uname free date stty setsid poweroff true false").split()
+           "insmod rmmod lsmod od hexdump kill vi less find uname free date stty setsid poweroff true false "
+           "basename cut seq").split()
 
 
 def programs():
@@ -66,15 +69,34 @@ def in_tree_modules(objdir):
     return sorted(path for path in objdir.glob("lib/*.ko"))
 
 
+def with_libraries(program):
+    """[(name in the archive, file)] of a program of this machine and the shared libraries that it needs."""
+    path = shutil.which(program)
+    if not path:
+        raise HarnessError(f"{program} is missing, which a scenario wants in the guest")
+    libraries = re.findall(r"(/\S+) \(0x", run(["ldd", path]))
+    return [(f"bin/{program}", path), *((library.lstrip("/"), library) for library in libraries)]
+
+
+def wanted(scenario, tree):
+    """[(name in the archive, file)] of what only this scenario needs."""
+    found = {name: tree / name for name in scenario.files}
+    for program in scenario.programs:
+        found.update(with_libraries(program))
+    return sorted(found.items())
+
+
 class Cpio:
     """A newc archive, the format of an initramfs, with fixed times and numbers."""
 
     def __init__(self):
         self.data = bytearray()
         self.inode = 0
+        self.names = set()
 
     def add(self, name, mode, body=b""):
         self.inode += 1
+        self.names.add(name)
         encoded = name.encode() + b"\0"
         fields = [self.inode, mode, 0, 0, 1, 0, len(body), 0, 0, 0, 0, len(encoded), 0]
         self.data += b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
@@ -82,13 +104,18 @@ class Cpio:
         self.data += b"\0" * (-len(self.data) % 4)
 
     def directory(self, name):
-        self.add(name, stat.S_IFDIR | 0o755)
+        """A folder, with those that it is in, unless it is there."""
+        for folder in [*reversed(Path(name).parents), Path(name)]:
+            if str(folder) not in (".", *self.names):
+                self.add(str(folder), stat.S_IFDIR | 0o755)
 
     def file(self, name, path, mode=0o755):
+        self.directory(Path(name).parent)
         self.add(name, stat.S_IFREG | mode, Path(path).read_bytes())
 
     def link(self, name, target):
-        self.add(name, stat.S_IFLNK | 0o777, target.encode())
+        if name not in self.names:
+            self.add(name, stat.S_IFLNK | 0o777, target.encode())
 
     def finish(self):
         self.inode = -1
@@ -96,9 +123,11 @@ class Cpio:
         return bytes(self.data)
 
 
-def initramfs(config, tree, objdir):
+def initramfs(config, tree, objdir, scenario=None):
     """Pack init, programs, busybox and modules for the kernel of @config; returns the file."""
-    return _pack(f"{tree.name}-{config}", [*in_tree_modules(objdir), *external_modules(config, tree)])
+    more = wanted(scenario, tree) if scenario else []
+    name = f"{tree.name}-{config}" + (f"-{scenario.name}" if more else "")
+    return _pack(name, [*in_tree_modules(objdir), *external_modules(config, tree)], more)
 
 
 def plain_initramfs():
@@ -106,13 +135,15 @@ def plain_initramfs():
     return _pack("plain", [])
 
 
-def _pack(name, modules):
+def _pack(name, modules, more=()):
     if not Path(BUSYBOX).exists():
         raise HarnessError(f"{BUSYBOX} is missing: apt-get install busybox-static")
     archive = Cpio()
     for folder in ("bin", "dev", "proc", "sys", "tmp", "lib", "lib/modules"):
         archive.directory(folder)
     archive.file("bin/busybox", BUSYBOX)
+    for path, file in more:
+        archive.file(path, file)
     for applet in APPLETS:
         archive.link(f"bin/{applet}", "busybox")
     for program in programs():

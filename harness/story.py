@@ -15,8 +15,8 @@ PREFIX = re.compile(r"^(?:\[ *\d+\.\d+\] )?demo:(?! loading out-of-tree) ?(.*)$"
 INTRODUCTION = """\
 linux-kas: a patch series for Linux 6.12 (x86-64) under which the kernel changes read-only memory only
 through a temporary mapping that one CPU has, for the length of one write. This command fetches and
-compiles the patched kernel when that has not been done yet, boots it in QEMU, and lets a module in it
-write to protected memory, by the right way and by the wrong ones. What follows is its own account.
+compiles the patched kernel when that has not been done yet, boots it in QEMU, and lets modules in it
+write to protected memory, by the right way and by the wrong ones. What follows is their own account.
 """
 
 
@@ -33,12 +33,12 @@ def demo_lines(text):
     return [match[1] for match in (PREFIX.match(line.rstrip("\r")) for line in text.splitlines()) if match]
 
 
-def verdict(lines):
-    """"" when the demo came to its end without a failure, else the reason."""
-    bad = [line for line in lines if line.startswith("FAIL")]
+def verdict(lines, parts=1):
+    """"" when all @parts of the demo came to their end without a failure, else the reason."""
+    bad = [line.strip() for line in lines if line.lstrip().startswith("FAIL")]
     if bad:
         return bad[0]
-    return "" if any(line.startswith("done") for line in lines) else "the demo did not come to its end"
+    return "" if lines.count("done") == parts else "the demo did not come to its end"
 
 
 def cmd_run(_args):
@@ -65,7 +65,7 @@ def cmd_run(_args):
     finally:
         run.stop()
     text = run.log.read_text(errors="replace")
-    problem = verdict(demo_lines(text))
+    problem = verdict(demo_lines(text), len(scenario.run))
     if not problem:
         failures = [item for item in boot.judge(run) if item["status"] == "fail"]
         problem = failures[0]["why"] if failures else ""

@@ -92,7 +92,7 @@ def cmd_test(args):
     need({**PACKAGES, **TEST_PACKAGES, **CHECK_PACKAGES})
     if only:
         return one_scenario(only)
-    scenarios = [boot.load(name) for name in boot.names()]
+    scenarios = [scenario for scenario in map(boot.load, boot.names()) if scenario.extra != "yes"]
     stages = Stages()
     # An error here leaves nothing to test: let it end the run.
     stages.run("base", lambda: ensure_base() and [])

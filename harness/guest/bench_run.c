@@ -115,6 +115,14 @@ static void load_module(const char *path)
 	close(fd);
 }
 
+/* The rows of protected memory are in a module that only some kernels have. */
+static void load_modules(void)
+{
+	load_module("/lib/modules/bench.ko");
+	if (!access("/lib/modules/prmem_bench.ko", F_OK))
+		load_module("/lib/modules/prmem_bench.ko");
+}
+
 /* Ask the module to do something; the rounds, or how many. */
 static void request(const char *name, int count)
 {
@@ -125,12 +133,6 @@ static void request(const char *name, int count)
 	if (fd < 0 || write(fd, text, len) != len)
 		die(name);
 	close(fd);
-}
-
-static void kernel_row(const char *name)
-{
-	request(name, ROUNDS);
-	printf("bench: %s", slurp("/proc/bench"));
 }
 
 /* The number after @key at the start of a line of @path; -1: there is none. */
@@ -146,6 +148,24 @@ static long value_of(const char *path, const char *key)
 		text += !!text;
 	}
 	return -1;
+}
+
+/* 2 MiB leaves of the direct map that became 4 KiB leaves, by the architecture's account. */
+static long splits(void)
+{
+	return value_of("/proc/meminfo", "DirectMap4k:") / 2048;
+}
+
+static void kernel_row(const char *name)
+{
+	long before = splits();
+	char *answer;
+
+	request(name, ROUNDS);
+	answer = strdup(slurp("/proc/bench") ?: "");
+	answer[strcspn(answer, "\n")] = 0;
+	printf("bench: %s splits %ld\n", answer, splits() - before);
+	free(answer);
 }
 
 /*
@@ -170,6 +190,49 @@ static void memory_rows(void)
 	request("hold", 1);
 	printf("bench: temp_mm_percpu_bytes bytes %ld\n", bytes / (n - 1));
 	printf("bench: temp_mm_percpu_pages bytes %ld\n", free_kb * 1024 / (n - 1));
+}
+
+/* Free memory that @count objects take which the module gets by the way of @hold. */
+static long taken(const char *hold, int count)
+{
+	long before;
+
+	request(hold, 1);
+	before = value_of("/proc/meminfo", "MemFree:");
+	request(hold, count);
+	return 1024 * (before - value_of("/proc/meminfo", "MemFree:"));
+}
+
+/*
+ * 100,000 objects of 64 bytes: pages of their cache, all metadata, the section that
+ * has the descriptors, page tables and mms of the window. What is there whether
+ * there are objects or not counts too, even mms that are for others.
+ */
+static void footprint_rows(void)
+{
+	const char *stats = "/sys/kernel/debug/prmem/stats";
+	const char *pools = "/sys/kernel/debug/prmem/pools";
+	const char *mms = "/sys/kernel/debug/temp_mm/stats";
+	const int page = 4096, n = 100000;
+	long split = splits(), blocks, free, bytes;
+
+	if (value_of(stats, "pages ") < 0)
+		return;
+	blocks = value_of(stats, "block_bytes ");
+	free = taken("hold_wr", n);
+	/* The static section has a page table, and so has each piece that is no whole block. */
+	bytes = page * value_of(pools, "cache bench_held size 64 pages ") +
+		page * value_of(stats, "pages_metadata ") + value_of(stats, "static_bytes ") +
+		page * (1 + value_of(stats, "block_small ")) + value_of(mms, "bytes ");
+	printf("bench: footprint_100k_64 bytes %ld splits %ld\n", bytes, splits() - split);
+	printf("bench: footprint_100k_64_blocks bytes %ld\n", value_of(stats, "block_bytes ") - blocks);
+	printf("bench: footprint_100k_64_free bytes %ld\n", free);
+	request("hold_wr", 0);
+
+	printf("bench: footprint_100k_64_kmalloc bytes %ld\n", taken("hold_kmalloc", n));
+	request("hold_kmalloc", 0);
+	printf("bench: footprint_100k_64_vmalloc bytes %ld\n", taken("hold_vmalloc", n));
+	request("hold_vmalloc", 0);
 }
 
 /* Is @name one of @list, "a+b+c"? Without a list, and for what tests the counting, yes. */
@@ -203,7 +266,7 @@ int main(int argc, char **argv)
 		if (wanted(user_rows[i].name, list))
 			user_row(user_rows[i].name, user_rows[i].round);
 
-	load_module("/lib/modules/bench.ko");
+	load_modules();
 	strncpy(rows, slurp("/proc/bench") ?: "", sizeof(rows) - 1);
 	for (char *name = strtok(rows, "\n"); name; name = strtok(NULL, "\n"))
 		if (wanted(name, list))
@@ -211,6 +274,8 @@ int main(int argc, char **argv)
 
 	if (wanted("temp_mm_percpu_bytes", list))
 		memory_rows();
+	if (wanted("footprint_100k_64", list))
+		footprint_rows();
 	printf("bench: done\n1..0\n");
 	return 0;
 }

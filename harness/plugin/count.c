@@ -2,7 +2,8 @@
 /*
  * A TCG plugin for QEMU that counts, from outside the guest, what a CPU executes
  * between two marker NOPs (harness/guest/marker.h): instructions, writes to CR3,
- * INVLPG, INVPCID and VMRUN. The kernel under test carries no counter.
+ * INVLPG, INVPCID and VMRUN, and the longest run of instructions from a CLI up to
+ * the next STI. The kernel under test carries no counter.
  *
  *   -plugin count.so,out=FILE
  *
@@ -30,6 +31,7 @@ struct counts {
 	uint64_t invlpg;
 	uint64_t invpcid;
 	uint64_t vmrun;
+	uint64_t irqs_off_max;
 };
 
 /* Each vCPU is a thread of QEMU and touches only its own element. */
@@ -37,6 +39,9 @@ static struct vcpu {
 	struct counts now;
 	/* Bench number of the round that is being counted, or 0. */
 	unsigned int bench;
+	/* Interrupts are off since a CLI of this round, and the count after it. */
+	int irqs_off;
+	uint64_t cli_insns;
 	/* The REP instruction seen last, and the count when it was seen. */
 	uint64_t rep_addr;
 	uint64_t rep_insns;
@@ -119,6 +124,37 @@ COUNT_FN(invlpg)
 COUNT_FN(invpcid)
 COUNT_FN(vmrun)
 
+static void on_cli(unsigned int cpu, void *data)
+{
+	struct vcpu *vcpu = &vcpus[cpu];
+
+	vcpu->now.insns++;
+	/* One more in between changes nothing. */
+	if (!vcpu->irqs_off)
+		vcpu->cli_insns = vcpu->now.insns;
+	vcpu->irqs_off = 1;
+}
+
+static void on_sti(unsigned int cpu, void *data)
+{
+	struct vcpu *vcpu = &vcpus[cpu];
+	uint64_t run = ++vcpu->now.insns - vcpu->cli_insns;
+
+	if (vcpu->irqs_off && run > vcpu->now.irqs_off_max)
+		vcpu->now.irqs_off_max = run;
+	vcpu->irqs_off = 0;
+}
+
+/*
+ * Its CLI were in a handler that had interrupts off anyway; who knows what they are
+ * now. So a run is lost that an exception interrupts, which no bench has.
+ */
+static void on_iret(unsigned int cpu, void *data)
+{
+	vcpus[cpu].now.insns++;
+	vcpus[cpu].irqs_off = 0;
+}
+
 /*
  * QEMU makes a REP string instruction a loop that enters it anew for each
  * element. A processor retires it once, and so it is counted here: not again
@@ -143,6 +179,9 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		[KIND_INVLPG]	 = on_invlpg,
 		[KIND_INVPCID]	 = on_invpcid,
 		[KIND_VMRUN]	 = on_vmrun,
+		[KIND_CLI]	 = on_cli,
+		[KIND_STI]	 = on_sti,
+		[KIND_IRET]	 = on_iret,
 		[KIND_REP]	 = on_rep,
 		[KIND_MARKER]	 = on_marker,
 	};
@@ -175,12 +214,14 @@ static int by_insns(const void *a, const void *b)
 static void print_counts(FILE *out, const char *name, const struct counts *counts)
 {
 	fprintf(out, ", \"%s\": {\"instructions\": %llu, \"cr3_writes\": %llu, "
-		"\"invlpg\": %llu, \"invpcid\": %llu, \"vmrun\": %llu}", name,
+		"\"invlpg\": %llu, \"invpcid\": %llu, \"vmrun\": %llu, "
+		"\"irqs_off_max\": %llu}", name,
 		(unsigned long long)counts->insns,
 		(unsigned long long)counts->cr3_writes,
 		(unsigned long long)counts->invlpg,
 		(unsigned long long)counts->invpcid,
-		(unsigned long long)counts->vmrun);
+		(unsigned long long)counts->vmrun,
+		(unsigned long long)counts->irqs_off_max);
 }
 
 /* FILE is a JSON object: bench number to what was counted. */

@@ -18,6 +18,9 @@ enum kind {
 	KIND_INVLPG,
 	KIND_INVPCID,
 	KIND_VMRUN,
+	KIND_CLI,
+	KIND_STI,
+	KIND_IRET,
 	KIND_REP,
 	KIND_MARKER,
 };
@@ -71,6 +74,13 @@ static inline enum kind decode(const uint8_t *code, size_t size, uint32_t *marke
 
 	if (at < size && rep && is_string(code[at]))
 		return KIND_REP;
+	if (at + 1 == size && code[at] == 0xfa)
+		return KIND_CLI;
+	/* POPF changes the flag, too, but local_irq_restore() does not use it. */
+	if (at + 1 == size && code[at] == 0xfb)
+		return KIND_STI;
+	if (at + 1 == size && code[at] == 0xcf)
+		return KIND_IRET;
 	if (at + 3 > size || code[at] != 0x0f)
 		return KIND_PLAIN;
 

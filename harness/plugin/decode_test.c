@@ -48,6 +48,11 @@ static const struct {
 	CASE(KIND_VMRUN, 0x0f, 0x01, 0xd8),
 	CASE(KIND_PLAIN, 0x0f, 0x01, 0xda),
 	CASE(KIND_PLAIN, 0x0f, 0x01, 0xdc),
+	/* cli; sti; iretq; xor %rdi,%rdx, which ends as cli does */
+	CASE(KIND_CLI, 0xfa),
+	CASE(KIND_STI, 0xfb),
+	CASE(KIND_IRET, 0x48, 0xcf),
+	CASE(KIND_PLAIN, 0x48, 0x31, 0xfa),
 	/* rep stosq; rep movsb; repne scasb; rep outsw; stosb; pause; rep ret */
 	CASE(KIND_REP, 0xf3, 0x48, 0xab),
 	CASE(KIND_REP, 0xf3, 0xa4),

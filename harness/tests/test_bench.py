@@ -9,14 +9,16 @@ from ..common import HarnessError
 TCG = bench.MACHINES[0]
 
 
-def count(instructions, cr3_writes=0, invlpg=0, rounds=2000, torn=0):
-    counts = {"instructions": instructions, "cr3_writes": cr3_writes, "invlpg": invlpg, "invpcid": 0, "vmrun": 0}
+def count(instructions, cr3_writes=0, invlpg=0, irqs_off=0, rounds=2000, torn=0):
+    counts = {"instructions": instructions, "cr3_writes": cr3_writes, "invlpg": invlpg, "invpcid": 0, "vmrun": 0,
+              "irqs_off_max": irqs_off}
     return {"rounds": rounds, "torn": torn, "min": dict(counts), "median": dict(counts), "max": dict(counts)}
 
 
 def boot(**more):
     """What plugin and guest say of a boot, with the rows that test the counting and @more."""
-    rows = {"empty": count(0), "selftest_100_nops": count(100), "selftest_kernel": count(6, 2, 1), **more}
+    rows = {"empty": count(0), "selftest_100_nops": count(100), "selftest_kernel": count(6, 2, 1),
+            "selftest_irqs_off": count(102, irqs_off=101), **more}
     numbers = {name: number for number, name in bench.bench_numbers().items()}
     said = {name: {"rounds": 2000, "ipis": 0} for name in rows}
     return {numbers[name]: value for name, value in rows.items()}, said
@@ -28,10 +30,11 @@ class Join(unittest.TestCase):
         self.assertEqual(rows[-1], {
             "bench": "text_poke_1", "kernel": "base", "emulator": "tcg", "cpus": 1, "pti": "off", "samples": 2000,
             "instructions_min": 789, "instructions_median": 789, "cr3_writes": 2, "invlpg": 0, "invpcid": 0,
-            "vmrun": 0, "ipis": 0})
+            "vmrun": 0, "irqs_off_max": 0, "ipis": 0})
 
     def test_wrong_count_of_a_selftest(self):
-        for wrong in ({"selftest_100_nops": count(101)}, {"selftest_kernel": count(6, 1, 1)}, {"empty": count(1)}):
+        for wrong in ({"selftest_100_nops": count(101)}, {"selftest_kernel": count(6, 1, 1)}, {"empty": count(1)},
+                      {"selftest_irqs_off": count(102, irqs_off=100)}):
             with self.assertRaisesRegex(HarnessError, next(iter(wrong))):
                 bench.counted_rows("base", TCG, *boot(**wrong))
 
@@ -55,31 +58,60 @@ class Join(unittest.TestCase):
 
 
 class Judge(unittest.TestCase):
-    def verdicts(self, base=789, patched=789, write=789, cr3=2, switch_cr3=2, getppid=(100, 100), size=40960):
-        rows = bench.counted_rows("base", TCG, *boot(text_poke_1=count(base, 2), getppid=count(getppid[0])))
-        rows += bench.counted_rows("patched", TCG, *boot(
-            text_poke_1=count(patched, cr3), getppid=count(getppid[1]), temp_mm_switch=count(300, switch_cr3),
-            temp_mm_write_8=count(write, 2)))
-        rows.append({"bench": "temp_mm_percpu_bytes", "kernel": "patched", **TCG.columns(), "bytes": size})
+    # What meets every bar, of the patched kernel on one CPU.
+    GOOD = {
+        "text_poke_1": count(789, 2), "getppid": count(100), "temp_mm_switch": count(300, 2),
+        "temp_mm_write_8": count(789, 2), "set_memory_pair": count(8000), "wr_assign_8": count(400, 2),
+        "wr_batch_16": count(600, 2), "wr_cache_alloc_64": count(500, 2),
+        "wr_cache_free_64": count(500, 0), "prlist_add": count(500, 2), "prlist_add_rcu": count(500, 2),
+        "pratomic_inc": count(440, 2), "read_list_1000": count(5000), "read_list_1000_plain": count(5000),
+    }
+    SIZES = {"temp_mm_percpu_bytes": {"bytes": 40960}, "footprint_100k_64": {"bytes": 6800000, "splits": 0}}
+
+    def missed(self, sizes=None, **changes):
+        rows = bench.counted_rows("base", TCG, *boot(text_poke_1=count(789, 2), getppid=count(100)))
+        rows += bench.counted_rows("patched", TCG, *boot(**{**self.GOOD, **changes}))
+        for name, words in {**self.SIZES, **(sizes or {})}.items():
+            rows.append({"bench": name, "kernel": "patched", **TCG.columns(), **words})
         found = bench.judge(rows)
         self.assertTrue(bench.table(rows, found))
-        return {(bar.bench, bar.column): met for bar, _, met in found}
-
-    def missed(self, **changes):
-        return [key for key, met in self.verdicts(**changes).items() if not met]
+        return [(bar.bench, bar.column) for bar, _, met in found if not met]
 
     def test_all_met(self):
         self.assertEqual(self.missed(), [])
-        self.assertEqual(self.missed(patched=828), [])
+        self.assertEqual(self.missed(text_poke_1=count(828, 2)), [])
 
     def test_each_bar_can_be_missed(self):
-        self.assertEqual(self.missed(patched=829), [("text_poke_1", "instructions_median")])
-        self.assertEqual(self.missed(cr3=3), [("text_poke_1", "cr3_writes")])
-        self.assertEqual(self.missed(switch_cr3=3), [("temp_mm_switch", "cr3_writes")])
-        self.assertEqual(self.missed(switch_cr3=1), [("temp_mm_switch", "cr3_writes")])
-        self.assertEqual(self.missed(write=790), [("temp_mm_write_8", "instructions_median")])
-        self.assertEqual(self.missed(getppid=(100, 101)), [("getppid", "instructions_median")])
-        self.assertEqual(self.missed(size=40961), [("temp_mm_percpu_bytes", "bytes")])
+        self.assertEqual(self.missed(text_poke_1=count(829, 2)), [("text_poke_1", "instructions_median")])
+        self.assertEqual(self.missed(text_poke_1=count(789, 3)), [("text_poke_1", "cr3_writes")])
+        self.assertEqual(self.missed(temp_mm_switch=count(300, 3)), [("temp_mm_switch", "cr3_writes")])
+        self.assertEqual(self.missed(temp_mm_switch=count(300, 1)), [("temp_mm_switch", "cr3_writes")])
+        self.assertEqual(self.missed(temp_mm_write_8=count(790, 2)), [("temp_mm_write_8", "instructions_median")])
+        self.assertEqual(self.missed(getppid=count(101)), [("getppid", "instructions_median")])
+        self.assertEqual(self.missed(sizes={"temp_mm_percpu_bytes": {"bytes": 40961}}),
+                         [("temp_mm_percpu_bytes", "bytes")])
+
+    def test_bar_that_is_another_row(self):
+        self.assertEqual(self.missed(set_memory_pair=count(7999)), [("wr_assign_8", "instructions_median")])
+        self.assertEqual(self.missed(wr_batch_16=count(601, 2)), [("wr_batch_16", "instructions_median")])
+        self.assertEqual(self.missed(pratomic_inc=count(441, 2)), [("pratomic_inc", "instructions_median")])
+        self.assertEqual(self.missed(read_list_1000=count(5100)), [("read_list_1000", "instructions_median")])
+        self.assertEqual(self.missed(sizes={"footprint_100k_64": {"bytes": 6800001, "splits": 1}}),
+                         [("footprint_100k_64", "bytes"), ("footprint_100k_64", "splits")])
+
+    def test_bar_that_is_a_row_of_another_machine(self):
+        bar = next(bar for bar in bench.BARS if bar.cpus)
+        self.assertEqual(bar.text(), "instructions_median == 1 x wr_assign_8 on 1 CPU")
+        for four, met in ((400, True), (404, False)):
+            rows = [{"bench": bar.bench, "kernel": "patched", "emulator": "tcg", "cpus": cpus, "pti": "off",
+                     bar.column: value} for cpus, value in ((1, 400), (4, four))]
+            self.assertEqual([bool(good) for which, row, good in bench.judge(rows) if which == bar], [True, met])
+            self.assertEqual([bool(good) for which, row, good in bench.judge(rows[1:]) if which == bar], [False])
+
+    def test_base_row_is_no_other_row(self):
+        bar = bench.same_kernel("wr_batch_16", "instructions_median", "<=", 1.5, "wr_assign_8")
+        self.assertEqual(bar.text(), "instructions_median <= 1.5 x wr_assign_8")
+        self.assertEqual(bench.BARS[0].text(), "instructions_median <= 1.05 x base's text_poke_1")
 
     def test_missing_row_is_a_miss(self):
         self.assertTrue(all(not met for _, _, met in bench.judge([])))

@@ -7,7 +7,8 @@
  *
  * The module builds against kernels with and without the series. Functions that
  * are not exported are looked up by name, so the kernel under test needs no
- * change; a row whose functions are missing is left out.
+ * change; a row whose functions are missing is left out. Another module can add
+ * a table of rows.
  */
 #define pr_fmt(fmt) "bench: " fmt
 
@@ -28,9 +29,7 @@
 #include <linux/temp_mm.h>
 #endif
 
-#include <asm/tsc.h>
-
-#include "marker.h"
+#include "bench.h"
 
 /* Functions and variables of the kernel that modules may not link to. */
 static struct {
@@ -78,33 +77,26 @@ static struct page *page;
 static u64 *object;
 static const u64 value = 0x0123456789abcdef;
 
-/*
- * Time stamps just outside the markers: an emulator that has no plugins but whose
- * TSC counts instructions (Bochs) gets its figures from them.
- */
-static u64 tsc_begin, tsc_end;
+u64 bench_tsc[2];
+EXPORT_SYMBOL_GPL(bench_tsc);
+unsigned int bench_ipis[2];
+EXPORT_SYMBOL_GPL(bench_ipis);
 
-#define ROUND_BEGIN(nr) do {		\
-	tsc_begin = rdtsc();		\
-	BENCH_BEGIN(nr);		\
-} while (0)
+/* Interrupts that one CPU sent to another, all CPUs together. */
+unsigned int bench_count_ipis(void)
+{
+	unsigned int sum = 0;
+#ifdef CONFIG_SMP
+	int cpu;
 
-#define ROUND_END(nr) do {		\
-	BENCH_END(nr);			\
-	tsc_end = rdtsc();		\
-} while (0)
-
-struct row {
-	const char *name;
-	/* One round, with its markers. */
-	void (*round)(void);
-	int (*setup)(void);
-	void (*teardown)(void);
-	/* Run each round in a kernel thread that came from the writer: lazy TLB. */
-	bool kthread;
-	/* A function that must exist, by its slot. */
-	void *needs;
-};
+	for_each_online_cpu(cpu) {
+		sum += per_cpu(irq_stat, cpu).irq_resched_count;
+		sum += per_cpu(irq_stat, cpu).irq_call_count;
+	}
+#endif
+	return sum;
+}
+EXPORT_SYMBOL_GPL(bench_count_ipis);
 
 /* ---- the counting itself ---- */
 
@@ -124,7 +116,7 @@ static void selftest_kernel(void)
 	void *to = buf;
 
 	local_irq_save(flags);
-	tsc_begin = rdtsc();
+	bench_tsc[0] = rdtsc();
 	asm volatile(MARKER_ASM(nr, 0)
 		     "mov %%cr3, %%rax\n\t"
 		     "mov %%rax, %%cr3\n\t"
@@ -136,8 +128,19 @@ static void selftest_kernel(void)
 		     : "+c" (count), "+D" (to)
 		     : [nr] "i" (MARKER_BENCH(NR_SELFTEST_KERNEL)), [addr] "r" (buf)
 		     : "rax", "r8", "memory");
-	tsc_end = rdtsc();
+	bench_tsc[1] = rdtsc();
 	local_irq_restore(flags);
+}
+
+/* A run of 101 with interrupts off, the STI being the last one; 102 in all. */
+static void selftest_irqs_off(void)
+{
+	asm volatile(MARKER_ASM(nr, 0)
+		     "cli\n\t"
+		     ".rept 100\n\tnop\n\t.endr\n\t"
+		     "sti\n\t"
+		     MARKER_ASM(nr, 1)
+		     : : [nr] "i" (MARKER_BENCH(NR_SELFTEST_IRQS_OFF)) : "memory");
 }
 
 /* ---- text_poke() ---- */
@@ -193,13 +196,13 @@ static void object_rw(void)
 	k.set_memory_rw((unsigned long)object, 1);
 }
 
-static void set_memory_rw_ro(void)
+static void set_memory_pair(void)
 {
-	ROUND_BEGIN(NR_SET_MEMORY_RW_RO);
+	ROUND_BEGIN(NR_SET_MEMORY_PAIR);
 	k.set_memory_rw((unsigned long)object, 1);
 	WRITE_ONCE(*object, value);
 	k.set_memory_ro((unsigned long)object, 1);
-	ROUND_END(NR_SET_MEMORY_RW_RO);
+	ROUND_END(NR_SET_MEMORY_PAIR);
 }
 
 static void vmap_store(void)
@@ -328,11 +331,12 @@ static void temp_mm_window(void)
 static const struct row rows[] = {
 	{ "empty", empty },
 	{ "selftest_kernel", selftest_kernel },
+	{ "selftest_irqs_off", selftest_irqs_off },
 	{ "text_poke_1", text_poke_1, .needs = &k.text_poke },
 	{ "text_poke_1_module", text_poke_1_module, .needs = &k.text_poke },
 	{ "text_poke_1_kthread", text_poke_1_kthread, .needs = &k.text_poke,
 	  .kthread = true },
-	{ "set_memory_rw_ro", set_memory_rw_ro, object_ro, object_rw,
+	{ "set_memory_pair", set_memory_pair, object_ro, object_rw,
 	  .needs = &k.set_memory_rw },
 	{ "vmap_store", vmap_store, object_ro, object_rw,
 	  .needs = &k.set_memory_rw },
@@ -350,6 +354,22 @@ static const struct row rows[] = {
 #endif
 };
 
+static const struct hold holds[] = {
+#ifdef CONFIG_TEMP_MM
+	{ "hold", hold },
+#endif
+};
+
+static const struct table own_table = {
+	.rows = rows,
+	.nr_rows = ARRAY_SIZE(rows),
+	.holds = holds,
+	.nr_holds = ARRAY_SIZE(holds),
+};
+
+/* This module's, and that of another one. */
+static const struct table *tables[] = { &own_table, NULL };
+
 /* ---- running a row ---- */
 
 static const struct row *current_row;
@@ -362,22 +382,8 @@ static void round_work(struct kthread_work *work)
 
 static DEFINE_KTHREAD_WORK(work, round_work);
 
-/* Interrupts that one CPU sent to another, all CPUs together. */
-static unsigned int ipis(void)
-{
-	unsigned int sum = 0;
-#ifdef CONFIG_SMP
-	int cpu;
-
-	for_each_online_cpu(cpu) {
-		sum += per_cpu(irq_stat, cpu).irq_resched_count;
-		sum += per_cpu(irq_stat, cpu).irq_call_count;
-	}
-#endif
-	return sum;
-}
-
 #define MAX_ROUNDS	10000
+#define MAX_COUNT	1000000
 
 static u32 round_tsc[MAX_ROUNDS], round_ipis[MAX_ROUNDS];
 
@@ -394,22 +400,23 @@ static int by_value(const void *a, const void *b)
 /* Run @rounds rounds; the answer is what only the guest knows about them. */
 static int run_row(const struct row *row, unsigned int rounds)
 {
-	unsigned int before, i;
+	unsigned int i;
 	int err = row->setup ? row->setup() : 0;
 
 	if (err)
 		return err;
+	if (row->max_rounds)
+		rounds = min(rounds, row->max_rounds);
 	current_row = row;
 	for (i = 0; i < rounds; i++) {
-		before = ipis();
 		if (row->kthread) {
 			kthread_queue_work(worker, &work);
 			kthread_flush_work(&work);
 		} else {
 			row->round();
 		}
-		round_tsc[i] = tsc_end - tsc_begin;
-		round_ipis[i] = ipis() - before;
+		round_tsc[i] = bench_tsc[1] - bench_tsc[0];
+		round_ipis[i] = bench_ipis[1] - bench_ipis[0];
 		cond_resched();
 	}
 	if (row->teardown)
@@ -429,16 +436,18 @@ static bool available(const struct row *row)
 
 static int bench_show(struct seq_file *m, void *v)
 {
-	size_t i;
+	size_t i, j;
 
 	guard(mutex)(&bench_mutex);
 	if (answer[0]) {
 		seq_puts(m, answer);
 		return 0;
 	}
-	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (available(&rows[i]))
-			seq_printf(m, "%s\n", rows[i].name);
+	for (i = 0; i < ARRAY_SIZE(tables) && tables[i]; i++) {
+		for (j = 0; j < tables[i]->nr_rows; j++) {
+			if (available(&tables[i]->rows[j]))
+				seq_printf(m, "%s\n", tables[i]->rows[j].name);
+		}
 	}
 	return 0;
 }
@@ -448,34 +457,49 @@ static int bench_open(struct inode *inode, struct file *file)
 	return single_open(file, bench_show, NULL);
 }
 
+/* Run the row, or hold the objects, that @name is in @t. */
+static int request(const struct table *t, const char *name, unsigned int count)
+{
+	size_t i;
+
+	for (i = 0; i < t->nr_holds; i++) {
+		if (!strcmp(t->holds[i].name, name))
+			return t->holds[i].hold(count);
+	}
+	for (i = 0; i < t->nr_rows; i++) {
+		if (strcmp(t->rows[i].name, name) || !available(&t->rows[i]))
+			continue;
+		if (!count || count > MAX_ROUNDS)
+			return -EINVAL;
+		return run_row(&t->rows[i], count);
+	}
+	return -ENOENT;
+}
+
 static ssize_t bench_write(struct file *file, const char __user *ubuf,
 			   size_t len, loff_t *pos)
 {
 	char buf[64], name[48];
-	unsigned int rounds;
-	size_t i;
-	int err;
+	int i, err = -ENOENT;
+	unsigned int count;
 
 	if (len >= sizeof(buf) || copy_from_user(buf, ubuf, len))
 		return -EINVAL;
 	buf[len] = 0;
-	if (sscanf(buf, "%47s %u", name, &rounds) != 2)
-		return -EINVAL;
-	if (!rounds || rounds > MAX_ROUNDS)
+	if (sscanf(buf, "%47s %u", name, &count) != 2 || count > MAX_COUNT)
 		return -EINVAL;
 	guard(mutex)(&bench_mutex);
-#ifdef CONFIG_TEMP_MM
-	if (!strcmp(name, "hold"))
-		return hold(rounds) ?: len;
-#endif
-	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (strcmp(rows[i].name, name) || !available(&rows[i]))
-			continue;
-		err = run_row(&rows[i], rounds);
-		return err ?: len;
-	}
-	return -ENOENT;
+	for (i = 0; i < ARRAY_SIZE(tables) && tables[i] && err == -ENOENT; i++)
+		err = request(tables[i], name, count);
+	return err ?: len;
 }
+
+void bench_set_table(const struct table *table)
+{
+	guard(mutex)(&bench_mutex);
+	tables[1] = table;
+}
+EXPORT_SYMBOL_GPL(bench_set_table);
 
 static const struct proc_ops bench_ops = {
 	.proc_open = bench_open,
@@ -484,11 +508,18 @@ static const struct proc_ops bench_ops = {
 	.proc_write = bench_write,
 };
 
+static unsigned long (*lookup)(const char *name);
+
+unsigned long bench_symbol(const char *name)
+{
+	return lookup(name);
+}
+EXPORT_SYMBOL_GPL(bench_symbol);
+
 /* kallsyms_lookup_name() is not exported, but a kprobe on it tells where it is. */
 static int find_symbols(void)
 {
 	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
-	unsigned long (*lookup)(const char *name);
 	size_t i;
 	int err = register_kprobe(&probe);
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The story that "make run" tells: read-only memory of the kernel is changed
- * through a window that only one CPU can use. Each line is what has just been
- * tried and what came of it; a line with FAIL means that it went wrong.
+ * The first part of the story that "make run" tells: read-only memory of the
+ * kernel is changed through a window that only one CPU can use.
  *
  * Loaded on a machine with two CPUs or more, it tells the story once.
  */
@@ -12,19 +11,17 @@
 #include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/hardirq.h>
-#include <linux/kprobes.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/smp.h>
 #include <linux/temp_mm.h>
-#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
 #include <asm/special_insns.h>
 
+#include "demo.h"
+
 #define ROUNDS	1000
 
-/* The kernel does not offer these to modules, and need not: this is a demo. */
 static struct {
 	typeof(&temp_mm_alloc) temp_mm_alloc;
 	typeof(&temp_mm_free) temp_mm_free;
@@ -33,16 +30,13 @@ static struct {
 	typeof(&temp_mm_use) temp_mm_use;
 	typeof(&temp_mm_unuse) temp_mm_unuse;
 	typeof(&temp_mm_write) temp_mm_write;
-	typeof(&copy_to_kernel_nofault) copy_to_kernel_nofault;
 	int (*set_memory_ro)(unsigned long addr, int numpages);
 	int (*set_memory_rw)(unsigned long addr, int numpages);
 	char *linux_proc_banner;
 } k;
 
-static const struct {
-	const char *name;
-	void *slot;
-} symbols[] = {
+static const struct symbol symbols[] = {
+	{ "copy_to_kernel_nofault", &write_nofault },
 #define SYMBOL(name) { #name, &k.name }
 	SYMBOL(temp_mm_alloc),
 	SYMBOL(temp_mm_free),
@@ -51,83 +45,10 @@ static const struct {
 	SYMBOL(temp_mm_use),
 	SYMBOL(temp_mm_unuse),
 	SYMBOL(temp_mm_write),
-	SYMBOL(copy_to_kernel_nofault),
 	SYMBOL(set_memory_ro),
 	SYMBOL(set_memory_rw),
 	SYMBOL(linux_proc_banner),
 };
-
-static int find_symbols(void)
-{
-	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
-	unsigned long (*lookup)(const char *name);
-	int i, err = register_kprobe(&probe);
-
-	if (err)
-		return err;
-	lookup = (void *)probe.addr;
-	unregister_kprobe(&probe);
-
-	for (i = 0; i < ARRAY_SIZE(symbols); i++) {
-		unsigned long value = lookup(symbols[i].name);
-
-		if (!value) {
-			pr_err("FAIL this kernel has no %s\n", symbols[i].name);
-			return -ENOENT;
-		}
-		*(unsigned long *)symbols[i].slot = value;
-	}
-
-	return 0;
-}
-
-/* The story fails if @good is false, and says so in the line that tells it. */
-static int failures;
-
-#define tell(good, fmt, ...)							\
-do {										\
-	bool __good = (good);							\
-										\
-	failures += !__good;							\
-	pr_info("   %s" fmt "\n", __good ? "" : "FAIL ", ##__VA_ARGS__);	\
-} while (0)
-
-static bool can_read(const void *addr)
-{
-	char c;
-
-	return !copy_from_kernel_nofault(&c, addr, 1);
-}
-
-/* If it can, it does: what is written is an X. */
-static bool can_write(void *addr)
-{
-	return !k.copy_to_kernel_nofault(addr, "X", 1);
-}
-
-struct attack {
-	void *addr;
-	int ready, done;
-	bool read, wrote;
-};
-
-static void attack(void *info)
-{
-	struct attack *a = info;
-
-	/* Pairs with smp_store_release() of the CPU that opens the window. */
-	while (!smp_load_acquire(&a->ready))
-		cpu_relax();
-	a->read = can_read(a->addr);
-	a->wrote = can_write(a->addr);
-	/* Pairs with smp_load_acquire() of the CPU that waits. */
-	smp_store_release(&a->done, 1);
-}
-
-static const char *verdict(bool possible)
-{
-	return possible ? "works" : "faults";
-}
 
 static void show_version(void)
 {
@@ -179,10 +100,7 @@ static void tell_window(struct temp_mm *t, char *word)
 	cr3[1] = __read_cr3();
 	if (!err)
 		WRITE_ONCE(*(char *)alias, 'V');
-	/* Pairs with smp_load_acquire() in attack(). */
-	smp_store_release(&during.ready, 1);
-	while (!smp_load_acquire(&during.done))
-		cpu_relax();
+	let_attack(&during);
 	if (!err) {
 		memcpy(alias, "VERSION", 7);
 		k.temp_mm_unuse(t);
@@ -284,7 +202,7 @@ static int __init demo_init(void)
 	char *word;
 	u64 *mem;
 
-	if (find_symbols())
+	if (find_symbols(symbols, ARRAY_SIZE(symbols)))
 		return -ENOENT;
 	if (num_online_cpus() < 2) {
 		pr_err("FAIL needs two CPUs\n");

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Unit tests of what boots are made of: scenarios, command lines, initramfs, reports."""
+
+import fnmatch
+import tempfile
+import unittest
+from pathlib import Path
+
+from harness import boot, guest
+
+
+class Scenarios(unittest.TestCase):
+    def test_all_can_be_read(self):
+        for name in boot.names():
+            scenario = boot.load(name)
+            self.assertIn(scenario.extra, ("", "yes"), name)
+            self.assertTrue(scenario.about, name)
+
+    def test_one_glob(self):
+        self.assertEqual(boot.one_glob([]), "")
+        self.assertEqual(boot.one_glob(["temp_mm*"]), "temp_mm*")
+        glob = boot.one_glob(["temp_mm*", "prmem*"])
+        for suite in ("temp_mm", "temp_mm_x86", "prmem", "prmem_list"):
+            self.assertTrue(fnmatch.fnmatchcase(suite, glob), suite)
+        for suite in ("splat_temp_mm", "kprobes_test", "list-kunit-test"):
+            self.assertFalse(fnmatch.fnmatchcase(suite, glob), suite)
+
+    def test_command_line_has_one_word_for_kunit(self):
+        scenario = boot.Scenario("sample", kunit="temp_mm* prmem*")
+        words = [word for word in boot.kernel_cmdline(scenario).split() if "kunit" in word or "*" in word]
+        self.assertEqual(len(words), 1)
+
+    def test_report_names(self):
+        self.assertEqual(boot.report_name("prmem", "a"), ("prmem", "a"))
+        self.assertEqual(boot.report_name("prmem_list", "a"), ("prmem", "prmem_list.a"))
+        self.assertEqual(boot.report_name("lkdtm", "WRITE_RO"), ("prmem", "lkdtm.WRITE_RO"))
+        self.assertEqual(boot.report_name("rerun", "temp_mm_test_a"), ("temp_mm", "rerun.temp_mm_test_a"))
+        self.assertEqual(boot.report_name("rerun", "prmem_test_a"), ("prmem", "rerun.prmem_test_a"))
+        self.assertEqual(boot.report_name("poke", "a"), ("selftests", "poke.a"))
+
+
+class Initramfs(unittest.TestCase):
+    def test_folders_come_first_and_once(self):
+        with tempfile.NamedTemporaryFile() as file:
+            archive = guest.Cpio()
+            archive.directory("bin")
+            archive.file("init", file.name)
+            archive.file("tools/a/b/run.sh", file.name)
+            archive.file("tools/a/b/tests.txt", file.name)
+            archive.link("bin/comm", "busybox")
+        data = archive.finish()
+        for name in (b"bin", b"tools", b"tools/a", b"tools/a/b"):
+            self.assertEqual(data.count(name + b"\0"), 1, name)
+        self.assertLess(data.index(b"tools/a\0"), data.index(b"tools/a/b\0"))
+        self.assertLess(data.index(b"tools/a/b\0"), data.index(b"tools/a/b/run.sh\0"))
+
+    def test_a_program_is_not_replaced_by_an_applet(self):
+        with tempfile.NamedTemporaryFile() as file:
+            archive = guest.Cpio()
+            archive.file("bin/comm", file.name)
+            archive.link("bin/comm", "busybox")
+        self.assertEqual(archive.finish().count(b"bin/comm\0"), 1)
+
+    def test_what_a_scenario_wants(self):
+        tree = Path("/nowhere")
+        scenario = boot.Scenario("sample", files=["a/run.sh"], programs=["comm"])
+        found = dict(guest.wanted(scenario, tree))
+        self.assertEqual(found["a/run.sh"], tree / "a/run.sh")
+        self.assertIn("bin/comm", found)
+        self.assertTrue(any("libc.so" in name for name in found), found)
+        self.assertEqual(guest.wanted(boot.Scenario("sample"), tree), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

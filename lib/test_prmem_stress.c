@@ -72,7 +72,7 @@ static int team_wait(void)
 	return 0;
 }
 
-#define TORTURE_OPS	2000
+#define TORTURE_OPS	1500
 #define TORTURE_LIVE	12
 
 struct torture_obj {
@@ -200,7 +200,7 @@ static void prmem_test_rcu_torture(struct kunit *test)
 		if (old)
 			err |= wr_cache_free_rcu(c, old);
 		live[k] = new;
-		if (i % 64 == 0)
+		if (i % 100 == 0)
 			schedule_timeout_uninterruptible(1);
 	}
 	team_stop(&readers);
@@ -555,7 +555,7 @@ static void prmem_test_alloc_failure(struct kunit *test)
 		harmless += !missing;
 		KUNIT_ASSERT_EQ_MSG(test, prmem_test_pages_used(), used, "nth %d", nth);
 	}
-	if (!failed && !harmless)
+	if (!failed)
 		kunit_skip(test, "failslab and fail_page_alloc are not set up");
 
 	after = atomic_long_read(&wr_block_stats.bytes);

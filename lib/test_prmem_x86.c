@@ -8,6 +8,7 @@
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/nmi.h>
+#include <linux/pgtable.h>
 #include <linux/pratomic.h>
 #include <linux/prlist.h>
 #include <linux/slab.h>
@@ -17,7 +18,6 @@
 #include <linux/wr_block.h>
 
 #include <asm/apic.h>
-#include <asm/pgtable.h>
 #include <asm/tlbflush.h>
 
 #include <trace/events/tlb.h>

@@ -912,7 +912,7 @@ bool prmem_is_writer(const struct mm_struct *mm)
 			return true;
 	}
 
-	return mm == prmem_mms.shared->mm;
+	return prmem_mms.shared && mm == prmem_mms.shared->mm;
 }
 
 /**

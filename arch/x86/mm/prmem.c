@@ -8,6 +8,7 @@
  * IOMMUs.
  */
 #include <linux/bitmap.h>
+#include <linux/cpufeature.h>
 #include <linux/cpumask.h>
 #include <linux/efi.h>
 #include <linux/kernel.h>
@@ -20,7 +21,6 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
-#include <asm/cpufeature.h>
 #include <asm/realmode.h>
 
 #include "../../../mm/prmem.h"

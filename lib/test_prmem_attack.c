@@ -4,11 +4,14 @@
  * memory.  Each piece of it is corrupted on purpose, and what uses it must refuse or
  * do the right thing all the same; no byte of any other object changes.
  *
- * Locks are not among them: to take one away is to stop the machine, no more.
+ * Locks are not among them, since what they order is made safe by locked
+ * instructions on protected memory; to take one away is to stop the machine, no more.
  */
 #include <linux/kallsyms.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
+#include <linux/prlist.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -250,7 +253,7 @@ static void prmem_test_forged_cache(struct kunit *test)
 	expect_no_cache(test, slot, "object of a pool");
 
 	expect_no_cache(test, (void *)x->c + 8, "within another");
-	expect_no_cache(test, x->c + 1, "after another");
+	expect_no_cache(test, (void *)(x->c + 1) - 8, "at the end of another");
 	expect_no_cache(test, (void *)&prmem_test_victims + 8, "within a static one");
 	expect_no_cache(test, (void *)x->pool, "a pool");
 	expect_no_cache(test, (void *)prmem_blocks, "blocks");
@@ -436,6 +439,98 @@ static void prmem_test_forged_batch(struct kunit *test)
 	expect_unchanged(test);
 }
 
+static void set_links_to(struct kunit *test, u64 *victim, struct hlist_node *mine)
+{
+	struct wr_link link = { .slot = victim, .was = (void *)(*victim ^ 8), .val = mine };
+	struct hlist_node plain = { .pprev = (struct hlist_node **)victim };
+	struct hlist_head bucket = { .first = (struct hlist_node *)victim };
+
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL, __wr_links(&link, 1, _THIS_IP_));
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL, prhlist_add_head(mine, &bucket));
+	KUNIT_EXPECT_PTR_EQ(test, bucket.first, (struct hlist_node *)victim);
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL, prhlist_del(&plain));
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL, prhlist_replace_rcu(&plain, mine));
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL, prhlist_add_before(mine, &plain));
+	plain.pprev = &bucket.first;
+	plain.next = bucket.first;
+	bucket.first = &plain;
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL, prhlist_add_behind(mine, &plain));
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL, prhlist_del(&plain));
+	KUNIT_EXPECT_PTR_EQ(test, bucket.first, &plain);
+}
+
+/*
+ * Links in ordinary memory that lead to what is no link.  Lists with a head have the
+ * checks of list_debug.c in addition, which are loud.
+ */
+static void prmem_test_forged_links(struct kunit *test)
+{
+	struct attack_test *x = test->priv;
+	struct hlist_node *mine = (struct hlist_node *)x->obj[0]->tail;
+	const struct prmem_page *meta;
+	unsigned int i, k;
+
+	/* The last word is the one in front of the next object. */
+	for (i = 1; i < 3; i++) {
+		for (k = 0; k < sizeof(*x->obj[i]) / sizeof(u64) - 1; k++)
+			set_links_to(test, (u64 *)x->obj[i] + k, mine);
+	}
+
+	/* Metadata is no object, but it is no ordinary memory either. */
+	meta = prmem_pages(&prmem_blocks[page_private(virt_to_page(x->obj[0]))]);
+	prmem_test_need_protection(test);
+	prmem_expect_refused(test, PRMEM_BAD_ADDRESS, -EFAULT,
+			     prlist_init((struct list_head *)meta));
+	prmem_expect_refused(test, PRMEM_BAD_ADDRESS, -EFAULT,
+			     prhlist_init((struct hlist_head *)&meta[20].owner));
+	KUNIT_EXPECT_PTR_EQ(test, meta->owner, &prmem_meta);
+	expect_unchanged(test);
+}
+
+/* What was in a block before it was one, is gone, and was no metadata. */
+static void prmem_test_block_is_wiped(struct kunit *test)
+{
+	bool had[PRMEM_NR_SLOTS], junk = false;
+	struct page *page[4] = {};
+	unsigned long pfn[4];
+	unsigned int slot, i;
+
+	guard(mutex)(&prmem_mutex);
+
+	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++)
+		had[slot] = prmem_blocks[slot].nr_pages;
+	for (i = 0; i < ARRAY_SIZE(page); i++) {
+		page[i] = alloc_pages(GFP_KERNEL | __GFP_NOWARN, WR_BLOCK_ORDER);
+		pfn[i] = page[i] ? page_to_pfn(page[i]) : 0;
+		if (page[i])
+			memset(page_address(page[i]), 0xa5, WR_BLOCK_SIZE);
+	}
+	for (i = 0; i < ARRAY_SIZE(page); i++) {
+		if (page[i])
+			__free_pages(page[i], WR_BLOCK_ORDER);
+	}
+
+	KUNIT_ASSERT_EQ(test, prmem_grow(1), 0);
+	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
+		const struct prmem_block *b = &prmem_blocks[slot];
+
+		if (had[slot] || !b->nr_pages)
+			continue;
+		for (i = 0; i < ARRAY_SIZE(page); i++)
+			junk |= b->pfn == pfn[i];
+		for (i = b->nr_meta; i < b->nr_pages; i++) {
+			const struct prmem_page *meta = prmem_pages(b) + i;
+
+			KUNIT_EXPECT_NULL(test, memchr_inv(meta, 0, sizeof(*meta)));
+			KUNIT_EXPECT_NULL(test, memchr_inv(pfn_to_kaddr(b->pfn + i), 0,
+							   PAGE_SIZE));
+		}
+	}
+	prmem_shrink();
+	if (!junk)
+		kunit_skip(test, "the block was none of those that had been filled");
+}
+
 static struct kunit_case prmem_attack_cases[] = {
 	KUNIT_CASE(prmem_test_forged_page_hint),
 	KUNIT_CASE(prmem_test_forged_hints_of_free_pages),
@@ -445,6 +540,8 @@ static struct kunit_case prmem_attack_cases[] = {
 	KUNIT_CASE(prmem_test_forged_pool),
 	KUNIT_CASE(prmem_test_forged_allocator_hints),
 	KUNIT_CASE(prmem_test_forged_batch),
+	KUNIT_CASE(prmem_test_forged_links),
+	KUNIT_CASE(prmem_test_block_is_wiped),
 	KUNIT_CASE(prmem_test_walker_is_clean),
 	{}
 };

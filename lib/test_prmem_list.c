@@ -410,8 +410,60 @@ static void prmem_test_list_all_or_nothing(struct kunit *test)
 	KUNIT_EXPECT_MEMEQ(test, &x->pr[1]->list, &last, sizeof(last));
 	expect_lists(test, 2);
 
-	prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL, __wr_links(NULL, WR_MAX_LINKS + 1));
-	prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL, __wr_links(NULL, UINT_MAX));
+	prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL,
+			     __wr_links(NULL, WR_MAX_LINKS + 1, _THIS_IP_));
+	prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL, __wr_links(NULL, UINT_MAX, _THIS_IP_));
+}
+
+/* A list of which the newest entries are not protected yet. */
+static void prmem_test_list_in_open_pool(struct kunit *test)
+{
+	struct pmalloc_pool *pool = pmalloc_create_pool(PMALLOC_MODE_AUTO_WR);
+	struct item *item[3] = {};
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	for (i = 0; i < ARRAY_SIZE(item); i++) {
+		item[i] = pzalloc(pool, sizeof(*item[i]));
+		if (!item[i])
+			break;
+		KUNIT_EXPECT_FALSE(test, is_pmalloc_wr_object(item[i], 1));
+		KUNIT_EXPECT_EQ(test, prlist_add_tail(&item[i]->list, &prmem_test_list), 0);
+		KUNIT_EXPECT_EQ(test, prhlist_add_head(&item[i]->node, &prmem_test_bucket), 0);
+		KUNIT_EXPECT_EQ(test, list_count_nodes(&prmem_test_list), i + 1);
+		KUNIT_EXPECT_PTR_EQ(test, list_last_entry(&prmem_test_list, struct item, list),
+				    item[i]);
+		KUNIT_EXPECT_PTR_EQ(test, prmem_test_bucket.first, &item[i]->node);
+		if (i != 1)
+			KUNIT_EXPECT_EQ(test, pmalloc_protect_pool(pool), 0);
+	}
+	KUNIT_EXPECT_EQ(test, i, ARRAY_SIZE(item));
+	while (i--) {
+		KUNIT_EXPECT_EQ(test, prlist_del(&item[i]->list), 0);
+		KUNIT_EXPECT_EQ(test, prhlist_del(&item[i]->node), 0);
+	}
+	KUNIT_EXPECT_TRUE(test, list_empty(&prmem_test_list));
+	KUNIT_EXPECT_TRUE(test, hlist_empty(&prmem_test_bucket));
+	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
+}
+
+/* A node that is in no bucket can't be taken out of one, nor be a neighbour. */
+static void prmem_test_hlist_unhashed(struct kunit *test)
+{
+	struct list_test *x = test->priv;
+	struct hlist_node *in = &x->pr[0]->node, *out = &x->pr[1]->node;
+
+	KUNIT_ASSERT_EQ(test, prhlist_add_head(in, &prmem_test_bucket), 0);
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL, prhlist_del(out));
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL, prhlist_del_rcu(out));
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL,
+			     prhlist_add_before(&x->pr[2]->node, out));
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL,
+			     prhlist_replace_rcu(out, &x->pr[2]->node));
+	KUNIT_EXPECT_EQ(test, prhlist_del_init(out), 0);
+	KUNIT_EXPECT_TRUE(test, hlist_unhashed(out));
+	KUNIT_EXPECT_TRUE(test, hlist_unhashed(&x->pr[2]->node));
+	KUNIT_EXPECT_PTR_EQ(test, prmem_test_bucket.first, in);
 }
 
 /* Next to an entry that is sealed nothing can change, elsewhere it can. */
@@ -458,6 +510,8 @@ static struct kunit_case prmem_list_cases[] = {
 	KUNIT_CASE(prmem_test_list_ordinary_neighbours),
 	KUNIT_CASE(prmem_test_hlist),
 	KUNIT_CASE(prmem_test_list_all_or_nothing),
+	KUNIT_CASE(prmem_test_list_in_open_pool),
+	KUNIT_CASE(prmem_test_hlist_unhashed),
 	KUNIT_CASE(prmem_test_list_sealed_neighbour),
 	KUNIT_CASE(prmem_test_walker_is_clean),
 	{}

@@ -571,11 +571,100 @@ static void prmem_test_alloc_failure(struct kunit *test)
 #endif
 }
 
+/* Objects so large that a block has one of them. */
+#define CHURN_SIZE	SZ_1M
+#define CHURN_ROUNDS	6
+
+struct churn {
+	struct wr_cache *small;
+	atomic_t large;
+	atomic_t bad;
+	atomic_t done;
+};
+
+/* Blocks come and go, slots get new ones; what is in others stays what it is. */
+static int churn(void *data)
+{
+	struct churn *t = data;
+	u64 *kept = wr_cache_zalloc(t->small, GFP_KERNEL), *obj[2], *gone, i, k;
+	struct wr_cache *c;
+
+	for (i = 1; kept && i <= CHURN_ROUNDS; i++) {
+		c = prmem_test_cache(CHURN_SIZE, 8);
+		if (!c)
+			break;
+		for (k = 0; k < ARRAY_SIZE(obj); k++) {
+			obj[k] = wr_cache_alloc(c, GFP_KERNEL);
+			if (!obj[k])
+				continue;
+			atomic_inc(&t->large);
+			atomic_add(!!wr_assign(obj[k][0], (u64)obj[k] + i), &t->bad);
+			atomic_add(!!wr_assign(obj[k][CHURN_SIZE / sizeof(u64) - 1], i), &t->bad);
+			atomic_add(!!wr_assign(*kept, *kept + 1), &t->bad);
+			gone = wr_cache_alloc(t->small, GFP_ATOMIC);
+			if (gone) {
+				atomic_add(!!wr_assign(*gone, ~0ULL), &t->bad);
+				atomic_add(!!wr_cache_free_rcu(t->small, gone), &t->bad);
+			}
+		}
+		for (k = 0; k < ARRAY_SIZE(obj); k++) {
+			if (!obj[k])
+				continue;
+			atomic_add(obj[k][0] != (u64)obj[k] + i, &t->bad);
+			atomic_add(obj[k][CHURN_SIZE / sizeof(u64) - 1] != i, &t->bad);
+			atomic_add(!!wr_cache_free(c, obj[k]), &t->bad);
+			atomic_add(!wr_assign(obj[k][0], 0), &t->bad);
+		}
+		atomic_add(!!wr_cache_destroy(c), &t->bad);
+		for (k = 0; k < ARRAY_SIZE(obj); k++)
+			atomic_add(obj[k] && !wr_assign(obj[k][0], 0), &t->bad);
+	}
+	if (kept) {
+		atomic_add(*kept > ARRAY_SIZE(obj) * CHURN_ROUNDS, &t->bad);
+		atomic_add(!!wr_cache_free(t->small, kept), &t->bad);
+	}
+	atomic_inc(&t->done);
+
+	return team_wait();
+}
+
+static void prmem_test_blocks_come_and_go(struct kunit *test)
+{
+	long freed = atomic_long_read(&wr_block_stats.freed);
+	struct churn *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+	long used = prmem_test_pages_used();
+	struct prmem_check found;
+	int k, threads;
+	struct team team;
+
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	t->small = prmem_test_cache(64, 8);
+	KUNIT_ASSERT_NOT_NULL(test, t->small);
+	team_start(test, &team, churn, t);
+	threads = team.n;
+	for (k = 0; k < 3000 && atomic_read(&t->done) < threads; k++)
+		schedule_timeout_uninterruptible(1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->done), threads);
+	team_stop(&team);
+
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->bad), 0);
+	KUNIT_EXPECT_GT(test, atomic_read(&t->large), 0);
+	KUNIT_EXPECT_EQ(test, wr_cache_destroy(t->small), 0);
+	KUNIT_EXPECT_LE(test, prmem_test_pages_used(), used + 1);
+	KUNIT_EXPECT_EQ(test, prmem_check(&found), prmem_unprotected ? -ENODEV : 0);
+	KUNIT_EXPECT_EQ(test, found.writable, 0);
+	freed = atomic_long_read(&wr_block_stats.freed) - freed;
+	kunit_info(test, "%d objects, %ld blocks given back", atomic_read(&t->large), freed);
+	if (atomic_read(&t->large) > CHURN_ROUNDS)
+		KUNIT_EXPECT_GT(test, freed, 0);
+}
+
 static struct kunit_case prmem_stress_cases[] = {
 	KUNIT_CASE(prmem_test_rcu_torture),
 	KUNIT_CASE(prmem_test_atomics_add_up),
 	KUNIT_CASE(prmem_test_objects_are_unique),
 	KUNIT_CASE(prmem_test_pool_is_shared),
+	KUNIT_CASE(prmem_test_blocks_come_and_go),
 	KUNIT_CASE(prmem_test_alloc_failure),
 	KUNIT_CASE(prmem_test_walker_is_clean),
 	{}

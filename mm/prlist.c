@@ -3,8 +3,12 @@
  * Write-rare lists: each change is a row of pointers to set in one window.
  *
  * The order is that of rculist.h: a new entry first, then the pointer by which
- * readers come to it.  The checks of list_debug.c look at the addresses that
- * everybody uses, never at the window.
+ * readers come to it.
+ *
+ * Each pointer is read once, and looked at again in the window: a list of which a
+ * part is in ordinary memory must not lead a write to any other place than one
+ * that was a link of it.  The checks of list_debug.c come before that, and
+ * are what tells about corruption.
  */
 #include <linux/export.h>
 #include <linux/poison.h>
@@ -12,13 +16,15 @@
 
 #include "prmem.h"
 
-#define LINK(_slot, _val)	{ .slot = (_slot), .val = (_val) }
+/* A link that was something, or anything, and what it is to be. */
+#define LINK(_slot, _was, _val)	{ .slot = (_slot), .was = (_was), .val = (_val) }
+#define NEW(_slot, _val)	LINK(_slot, WR_LINK_ANY, _val)
 
 #define prlist_set(...)							\
 ({									\
 	const struct wr_link __links[] = { __VA_ARGS__ };		\
 									\
-	__wr_links(__links, ARRAY_SIZE(__links));			\
+	__wr_links(__links, ARRAY_SIZE(__links), _RET_IP_);			\
 })
 
 /**
@@ -29,7 +35,7 @@
  */
 int prlist_init(struct list_head *head)
 {
-	return prlist_set(LINK(&head->next, head), LINK(&head->prev, head));
+	return prlist_set(NEW(&head->next, head), NEW(&head->prev, head));
 }
 EXPORT_SYMBOL_GPL(prlist_init);
 
@@ -39,10 +45,10 @@ static __always_inline int __prlist_add(struct list_head *new, struct list_head 
 	if (!__list_add_valid(new, prev, next))
 		return prmem_refuse(PRMEM_BAD_LIST, new, _RET_IP_);
 
-	return prlist_set(LINK(&new->next, next),
-			  LINK(&new->prev, prev),
-			  LINK(&prev->next, new),
-			  LINK(&next->prev, new));
+	return prlist_set(NEW(&new->next, next),
+			  NEW(&new->prev, prev),
+			  LINK(&prev->next, next, new),
+			  LINK(&next->prev, prev, new));
 }
 
 /**
@@ -54,7 +60,7 @@ static __always_inline int __prlist_add(struct list_head *new, struct list_head 
  */
 int prlist_add(struct list_head *new, struct list_head *head)
 {
-	return __prlist_add(new, head, head->next);
+	return __prlist_add(new, head, READ_ONCE(head->next));
 }
 EXPORT_SYMBOL_GPL(prlist_add);
 
@@ -67,20 +73,24 @@ EXPORT_SYMBOL_GPL(prlist_add);
  */
 int prlist_add_tail(struct list_head *new, struct list_head *head)
 {
-	return __prlist_add(new, head->prev, head);
+	return __prlist_add(new, READ_ONCE(head->prev), head);
 }
 EXPORT_SYMBOL_GPL(prlist_add_tail);
 
 /* Unlink @entry, and give it these pointers. */
-static __always_inline int __prlist_del(struct list_head *entry, void *next, void *prev)
+static __always_inline int __prlist_del(struct list_head *entry, void *new_next,
+					void *new_prev)
 {
+	struct list_head *next = READ_ONCE(entry->next);
+	struct list_head *prev = READ_ONCE(entry->prev);
+
 	if (!__list_del_entry_valid(entry))
 		return prmem_refuse(PRMEM_BAD_LIST, entry, _RET_IP_);
 
-	return prlist_set(LINK(&entry->next->prev, entry->prev),
-			  LINK(&entry->prev->next, entry->next),
-			  LINK(&entry->next, next),
-			  LINK(&entry->prev, prev));
+	return prlist_set(LINK(&next->prev, entry, prev),
+			  LINK(&prev->next, entry, next),
+			  LINK(&entry->next, next, new_next),
+			  LINK(&entry->prev, prev, new_prev));
 }
 
 /**
@@ -115,25 +125,28 @@ EXPORT_SYMBOL_GPL(prlist_del_init);
  */
 int prlist_del_rcu(struct list_head *entry)
 {
-	return __prlist_del(entry, entry->next, LIST_POISON2);
+	return __prlist_del(entry, READ_ONCE(entry->next), LIST_POISON2);
 }
 EXPORT_SYMBOL_GPL(prlist_del_rcu);
 
 static __always_inline int __prlist_replace(struct list_head *old, struct list_head *new,
 					    void *old_next, void *old_prev)
 {
+	struct list_head *next = READ_ONCE(old->next);
+	struct list_head *prev = READ_ONCE(old->prev);
+
 	if (!__list_del_entry_valid(old))
 		return prmem_refuse(PRMEM_BAD_LIST, old, _RET_IP_);
 
-	if (list_empty(old))
+	if (next == old)
 		return prlist_init(new);
 
-	return prlist_set(LINK(&new->next, old->next),
-			  LINK(&new->prev, old->prev),
-			  LINK(&old->prev->next, new),
-			  LINK(&old->next->prev, new),
-			  LINK(&old->next, old_next),
-			  LINK(&old->prev, old_prev));
+	return prlist_set(NEW(&new->next, next),
+			  NEW(&new->prev, prev),
+			  LINK(&prev->next, old, new),
+			  LINK(&next->prev, old, new),
+			  LINK(&old->next, next, old_next),
+			  LINK(&old->prev, prev, old_prev));
 }
 
 /**
@@ -158,32 +171,31 @@ EXPORT_SYMBOL_GPL(prlist_replace);
  */
 int prlist_replace_rcu(struct list_head *old, struct list_head *new)
 {
-	return __prlist_replace(old, new, old->next, LIST_POISON2);
+	return __prlist_replace(old, new, READ_ONCE(old->next), LIST_POISON2);
 }
 EXPORT_SYMBOL_GPL(prlist_replace_rcu);
 
 static __always_inline int __prlist_move(struct list_head *entry, struct list_head *head,
 					 bool tail)
 {
-	struct list_head *prev, *next;
+	struct list_head *old_next = READ_ONCE(entry->next);
+	struct list_head *old_prev = READ_ONCE(entry->prev);
+	struct list_head *prev = tail ? READ_ONCE(head->prev) : head;
+	struct list_head *next = tail ? head : READ_ONCE(head->next);
 
 	if (!__list_del_entry_valid(entry))
 		return prmem_refuse(PRMEM_BAD_LIST, entry, _RET_IP_);
 
-	/* The neighbours to be, once the entry is not among them. */
-	prev = tail ? head->prev : head;
-	next = tail ? head : head->next;
-	if (prev == entry)
-		prev = entry->prev;
-	if (next == entry)
-		next = entry->next;
+	/* The entry is one of its neighbours to be: it stays. */
+	if (prev == entry || next == entry)
+		return 0;
 
-	return prlist_set(LINK(&entry->next->prev, entry->prev),
-			  LINK(&entry->prev->next, entry->next),
-			  LINK(&entry->next, next),
-			  LINK(&entry->prev, prev),
-			  LINK(&prev->next, entry),
-			  LINK(&next->prev, entry));
+	return prlist_set(LINK(&old_next->prev, entry, old_prev),
+			  LINK(&old_prev->next, entry, old_next),
+			  LINK(&entry->next, old_next, next),
+			  LINK(&entry->prev, old_prev, prev),
+			  LINK(&prev->next, next, entry),
+			  LINK(&next->prev, prev, entry));
 }
 
 /**
@@ -227,17 +239,18 @@ EXPORT_SYMBOL_GPL(prlist_move_tail);
  */
 int prlist_splice_init(struct list_head *list, struct list_head *head)
 {
-	struct list_head *first = list->next, *last = list->prev;
+	struct list_head *first = READ_ONCE(list->next), *last = READ_ONCE(list->prev);
+	struct list_head *next = READ_ONCE(head->next);
 
-	if (list_empty(list))
+	if (first == list)
 		return 0;
 
-	return prlist_set(LINK(&first->prev, head),
-			  LINK(&last->next, head->next),
-			  LINK(&head->next->prev, last),
-			  LINK(&head->next, first),
-			  LINK(&list->next, list),
-			  LINK(&list->prev, list));
+	return prlist_set(LINK(&first->prev, list, head),
+			  LINK(&last->next, list, next),
+			  LINK(&next->prev, head, last),
+			  LINK(&head->next, next, first),
+			  LINK(&list->next, first, list),
+			  LINK(&list->prev, last, list));
 }
 EXPORT_SYMBOL_GPL(prlist_splice_init);
 
@@ -249,18 +262,21 @@ EXPORT_SYMBOL_GPL(prlist_splice_init);
  */
 int prhlist_init(struct hlist_head *h)
 {
-	return prlist_set(LINK(&h->first, NULL));
+	return prlist_set(NEW(&h->first, NULL));
 }
 EXPORT_SYMBOL_GPL(prhlist_init);
 
 /* Between the pointer @pprev and @next, which may be none. */
-static int __prhlist_add(struct hlist_node *n, struct hlist_node **pprev,
-			 struct hlist_node *next)
+static __always_inline int __prhlist_add(struct hlist_node *n, struct hlist_node **pprev,
+					 struct hlist_node *next)
 {
-	return prlist_set(LINK(&n->next, next),
-			  LINK(&n->pprev, pprev),
-			  LINK(pprev, n),
-			  LINK(next ? &next->pprev : NULL, &n->next));
+	if (!pprev)
+		return prmem_refuse(PRMEM_BAD_LIST, n, _RET_IP_);
+
+	return prlist_set(NEW(&n->next, next),
+			  NEW(&n->pprev, pprev),
+			  LINK(pprev, next, n),
+			  LINK(next ? &next->pprev : NULL, pprev, &n->next));
 }
 
 /**
@@ -272,7 +288,7 @@ static int __prhlist_add(struct hlist_node *n, struct hlist_node **pprev,
  */
 int prhlist_add_head(struct hlist_node *n, struct hlist_head *h)
 {
-	return __prhlist_add(n, &h->first, h->first);
+	return __prhlist_add(n, &h->first, READ_ONCE(h->first));
 }
 EXPORT_SYMBOL_GPL(prhlist_add_head);
 
@@ -285,7 +301,7 @@ EXPORT_SYMBOL_GPL(prhlist_add_head);
  */
 int prhlist_add_before(struct hlist_node *n, struct hlist_node *next)
 {
-	return __prhlist_add(n, next->pprev, next);
+	return __prhlist_add(n, READ_ONCE(next->pprev), next);
 }
 EXPORT_SYMBOL_GPL(prhlist_add_before);
 
@@ -298,16 +314,23 @@ EXPORT_SYMBOL_GPL(prhlist_add_before);
  */
 int prhlist_add_behind(struct hlist_node *n, struct hlist_node *prev)
 {
-	return __prhlist_add(n, &prev->next, prev->next);
+	return __prhlist_add(n, &prev->next, READ_ONCE(prev->next));
 }
 EXPORT_SYMBOL_GPL(prhlist_add_behind);
 
-static int __prhlist_del(struct hlist_node *n, void *next, void *pprev)
+static __always_inline int __prhlist_del(struct hlist_node *n, void *new_next,
+					 void *new_pprev)
 {
-	return prlist_set(LINK(n->pprev, n->next),
-			  LINK(n->next ? &n->next->pprev : NULL, n->pprev),
-			  LINK(&n->next, next),
-			  LINK(&n->pprev, pprev));
+	struct hlist_node *next = READ_ONCE(n->next);
+	struct hlist_node **pprev = READ_ONCE(n->pprev);
+
+	if (!pprev)
+		return prmem_refuse(PRMEM_BAD_LIST, n, _RET_IP_);
+
+	return prlist_set(LINK(pprev, n, next),
+			  LINK(next ? &next->pprev : NULL, &n->next, pprev),
+			  LINK(&n->next, next, new_next),
+			  LINK(&n->pprev, pprev, new_pprev));
 }
 
 /**
@@ -342,7 +365,7 @@ EXPORT_SYMBOL_GPL(prhlist_del_init);
  */
 int prhlist_del_rcu(struct hlist_node *n)
 {
-	return __prhlist_del(n, n->next, LIST_POISON2);
+	return __prhlist_del(n, READ_ONCE(n->next), LIST_POISON2);
 }
 EXPORT_SYMBOL_GPL(prhlist_del_rcu);
 
@@ -355,10 +378,16 @@ EXPORT_SYMBOL_GPL(prhlist_del_rcu);
  */
 int prhlist_replace_rcu(struct hlist_node *old, struct hlist_node *new)
 {
-	return prlist_set(LINK(&new->next, old->next),
-			  LINK(&new->pprev, old->pprev),
-			  LINK(old->pprev, new),
-			  LINK(old->next ? &old->next->pprev : NULL, &new->next),
-			  LINK(&old->pprev, LIST_POISON2));
+	struct hlist_node *next = READ_ONCE(old->next);
+	struct hlist_node **pprev = READ_ONCE(old->pprev);
+
+	if (!pprev)
+		return prmem_refuse(PRMEM_BAD_LIST, old, _RET_IP_);
+
+	return prlist_set(NEW(&new->next, next),
+			  NEW(&new->pprev, pprev),
+			  LINK(pprev, old, new),
+			  LINK(next ? &next->pprev : NULL, &old->next, &new->next),
+			  LINK(&old->pprev, pprev, LIST_POISON2));
 }
 EXPORT_SYMBOL_GPL(prhlist_replace_rcu);

@@ -45,7 +45,7 @@ struct prmem_batch {
 	unsigned int		depth;
 	unsigned int		ops;
 	unsigned int		bytes;
-	bool			pinned;	/* somebody has an address in the window */
+	unsigned int		pinned;	/* depth at which somebody has its address */
 };
 
 static DEFINE_PER_CPU(struct prmem_batch, prmem_batch);
@@ -68,7 +68,7 @@ static const struct {
 	[PRMEM_READ_ONLY] = { -EPERM, "read_only", "pool is read-only for ever" },
 	[PRMEM_OPEN] = { -EPERM, "open", "pool is not protected yet" },
 	[PRMEM_BAD_CONTEXT] = { -EPERM, "context", "in an NMI, or before there are windows" },
-	[PRMEM_BAD_LIST] = { -EINVAL, "list", "list is corrupted" },
+	[PRMEM_BAD_LIST] = { -EINVAL, "list", "links of a list do not match" },
 	[PRMEM_BUSY] = { -EBUSY, "busy", "objects are left" },
 };
 
@@ -85,9 +85,10 @@ noinline __cold int prmem_refuse(enum prmem_refusal why, const void *addr,
 	if (prmem_panic)
 		panic("prmem: %s; caller is %pS", prmem_refusals[why].line, (void *)caller);
 
+	/* The caller may hold a lock that the console takes. */
 	if (!test_and_set_bit(why, &warned))
-		pr_warn("%s; refused, caller is %pS\n", prmem_refusals[why].line,
-			(void *)caller);
+		printk_deferred(pr_fmt("%s; refused, caller is %pS\n"),
+				prmem_refusals[why].line, (void *)caller);
 
 	return prmem_refusals[why].err;
 }
@@ -165,28 +166,29 @@ static __always_inline struct prmem_page *__prmem_find(const void *p, void **ali
 	unsigned long addr = (unsigned long)p;
 	const struct prmem_block *b;
 	unsigned long pfn, slot;
-	struct page *page;
-	u32 nr;
 
 	if (likely(addr >= PAGE_OFFSET && addr < VMALLOC_START)) {
-		page = pfn_to_page(PHYS_PFN(addr - PAGE_OFFSET));
+		pfn = PHYS_PFN(addr - PAGE_OFFSET);
 	} else if (is_vmalloc_addr(p)) {
-		page = vmalloc_to_page(p);
+		struct page *page = vmalloc_to_page(p);
+
 		if (!page)
 			return NULL;
+		pfn = page_to_pfn(page);
 	} else {
 		return NULL;
 	}
 
-	__get_kernel_nofault(&slot, &page->private, unsigned long, none);
+	__get_kernel_nofault(&slot, &pfn_to_page(pfn)->private, unsigned long, none);
 	if (unlikely(slot >= PRMEM_NR_SLOTS))
 		return NULL;
 
 	b = &prmem_blocks[slot];
-	/* Pairs with smp_store_release() in prmem_add_block(). */
-	nr = smp_load_acquire(&b->nr_pages);
-	pfn = page_to_pfn(page) - b->pfn;
-	if (pfn >= nr || pfn < b->nr_meta)
+	if (unlikely(!prmem_block_has(b, pfn)))
+		return NULL;
+
+	pfn -= b->pfn;
+	if (unlikely(pfn < b->nr_meta))
 		return NULL;
 
 	*alias = prmem_alias(slot, (pfn << PAGE_SHIFT) + offset_in_page(p));
@@ -206,11 +208,11 @@ unsigned int prmem_slot_of(unsigned long pfn)
 {
 	unsigned int slot = READ_ONCE(pfn_to_page(pfn)->private);
 
-	if (slot < PRMEM_NR_SLOTS && pfn - prmem_blocks[slot].pfn < prmem_blocks[slot].nr_pages)
+	if (likely(slot < PRMEM_NR_SLOTS && prmem_block_has(&prmem_blocks[slot], pfn)))
 		return slot;
 
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
-		if (pfn - prmem_blocks[slot].pfn < prmem_blocks[slot].nr_pages)
+		if (prmem_block_has(&prmem_blocks[slot], pfn))
 			return slot;
 	}
 
@@ -219,9 +221,12 @@ unsigned int prmem_slot_of(unsigned long pfn)
 
 /**
  * prmem_rw - where the window has some metadata
- * @p: address of metadata, which no caller of the API can choose
+ * @p: address of metadata, which no caller of the API can choose, in a block of
+ *	which somebody owns a page
  *
- * Return: the address to write to while a window is open.
+ * Context: A window is open.
+ *
+ * Return: the address to write to.
  */
 void *prmem_rw(const void *p)
 {
@@ -233,6 +238,9 @@ void *prmem_rw(const void *p)
 
 	pfn = PHYS_PFN(__pa(p));
 	slot = prmem_slot_of(pfn);
+	/* Nothing is at NULL, and to find that out is better than to write elsewhere. */
+	if (WARN_ON_ONCE(slot == PRMEM_NR_SLOTS))
+		return NULL;
 
 	return prmem_alias(slot, ((pfn - prmem_blocks[slot].pfn) << PAGE_SHIFT) +
 			   offset_in_page(p));
@@ -241,25 +249,45 @@ void *prmem_rw(const void *p)
 /**
  * prmem_set_kind - change what a descriptor is
  * @owner: the descriptor
- * @kind: PRMEM_KIND_*, or 0 for one that nobody may use
+ * @from: what it is
+ * @to: PRMEM_KIND_*, or 0 for one that nobody may use
+ *
+ * Return: true; false if it was something else than @from.
  */
-void prmem_set_kind(struct prmem_owner *owner, u32 kind)
+bool prmem_set_kind(struct prmem_owner *owner, u32 from, u32 to)
 {
 	struct prmem_window w;
+	bool done;
 
 	if (WARN_ON_ONCE(prmem_open(&w)))
-		return;
-	prmem_set(owner->kind, kind);
+		return false;
+	done = cmpxchg((u32 *)prmem_rw(&owner->kind), from, to) == from;
 	prmem_close(&w);
+
+	return done;
+}
+
+/**
+ * prmem_may_grow - may this caller sleep for more memory?
+ * @gfp: what the caller says
+ *
+ * What is held while memory is reclaimed for somebody is held for all, so those
+ * who may not wait for file systems or devices can't wait for it either.
+ *
+ * Return: true if so.
+ */
+bool prmem_may_grow(gfp_t gfp)
+{
+	return (current_gfp_context(gfp) & GFP_KERNEL) == GFP_KERNEL;
 }
 
 /* Checks. */
 
 static __always_inline enum prmem_refusal
-prmem_check_slot(const struct prmem_page *page, const struct wr_cache *c,
-		 unsigned long addr, size_t n, bool write)
+prmem_check_slot(const struct prmem_page *page, const struct prmem_owner *owner,
+		 const struct wr_cache *c, unsigned long addr, size_t n, bool write)
 {
-	const struct wr_cache *cache = container_of(page->owner, struct wr_cache, owner);
+	const struct wr_cache *cache = container_of(owner, struct wr_cache, owner);
 	const struct prmem_page *head = page - page->index;
 	unsigned int offset, slot;
 	unsigned long bit;
@@ -288,9 +316,10 @@ prmem_check_slot(const struct prmem_page *page, const struct wr_cache *c,
 }
 
 static __always_inline enum prmem_refusal
-prmem_check_area(const struct prmem_page *page, unsigned long addr, size_t n, bool write)
+prmem_check_area(const struct prmem_page *page, const struct prmem_owner *owner,
+		 unsigned long addr, size_t n, bool write)
 {
-	const struct pmalloc_pool *pool = container_of(page->owner, struct pmalloc_pool, owner);
+	const struct pmalloc_pool *pool = container_of(owner, struct pmalloc_pool, owner);
 	const struct prmem_page *head = prmem_page_of(page->head);
 	unsigned long offset, size;
 
@@ -319,18 +348,21 @@ static __always_inline enum prmem_refusal
 prmem_check_object(const struct prmem_page *page, const struct wr_cache *c,
 		   const void *p, size_t n, bool write)
 {
+	/* Once: the page may be freed meanwhile, the descriptor only after that. */
 	const struct prmem_owner *owner = READ_ONCE(page->owner);
+	u32 kind;
 
 	if (unlikely(!owner))
 		return PRMEM_FREED;
 
-	if (likely(owner->kind == PRMEM_KIND_CACHE))
-		return prmem_check_slot(page, c, (unsigned long)p, n, write);
+	kind = READ_ONCE(owner->kind);
+	if (likely(kind == PRMEM_KIND_CACHE))
+		return prmem_check_slot(page, owner, c, (unsigned long)p, n, write);
 
-	if (owner->kind != PRMEM_KIND_POOL)
+	if (kind != PRMEM_KIND_POOL)
 		return PRMEM_BAD_ADDRESS;
 
-	return c ? PRMEM_WRONG_CACHE : prmem_check_area(page, (unsigned long)p, n, write);
+	return c ? PRMEM_WRONG_CACHE : prmem_check_area(page, owner, (unsigned long)p, n, write);
 }
 
 static __always_inline enum prmem_refusal
@@ -632,20 +664,54 @@ done:
 }
 EXPORT_SYMBOL_GPL(__wr_rmw);
 
-/* A neighbour that is not protected; but not what makes the window itself. */
-static bool prmem_is_ordinary(const void *p)
+/*
+ * Where to set a pointer, and that it is what it should be: the neighbours of a
+ * list say of each other that they are.  Memory of a pool that is not protected yet
+ * can be written anyway, and so can ordinary memory, but not what makes the window.
+ */
+static enum prmem_refusal prmem_check_link(const struct wr_link *link, void ***to)
 {
-	unsigned long addr = (unsigned long)p;
-	void *alias;
+	unsigned long addr = (unsigned long)link->slot;
+	enum prmem_refusal why;
+	void *was, *alias;
+	bool ordinary;
 
-	return addr - prmem_base >= PUD_SIZE && !prmem_is_static(addr) &&
-		!__prmem_find(p, &alias) && temp_mm_readable(p, sizeof(p));
+	if (unlikely(!IS_ALIGNED(addr, sizeof(void *))))
+		return PRMEM_BAD_ALIGN;
+
+	why = prmem_resolve(NULL, link->slot, sizeof(void *), &alias);
+	ordinary = why == PRMEM_BAD_ADDRESS && !prmem_is_static(addr) &&
+		addr - prmem_base >= PUD_SIZE;
+	if (ordinary)
+		alias = link->slot;
+	else if (unlikely(why != PRMEM_OK && why != PRMEM_OPEN))
+		return why;
+
+	if (!ordinary)
+		was = READ_ONCE(*(void **)alias);
+	else if (copy_from_kernel_nofault(&was, alias, sizeof(was)))
+		return PRMEM_BAD_ADDRESS;
+
+	if (unlikely(link->was != WR_LINK_ANY && link->was != was))
+		return PRMEM_BAD_LIST;
+
+	/* What can't be written shows before anything has changed. */
+	if (ordinary)
+		__put_kernel_nofault(alias, &was, void *, fault);
+
+	*to = alias;
+	return PRMEM_OK;
+
+fault:
+	return PRMEM_BAD_ADDRESS;
 }
 
 /**
  * __wr_links - set pointers, in one window
- * @links: up to %WR_MAX_LINKS pointers and their values; a NULL slot is skipped
+ * @links: up to %WR_MAX_LINKS pointers, what they are and what they are to be; a
+ *	NULL slot is skipped
  * @n: how many
+ * @caller: whom to name if that is wrong
  *
  * Pointers can also be in ordinary memory.  All are checked before the first is
  * set; then they are set in their order, each with a release.
@@ -654,21 +720,20 @@ static bool prmem_is_ordinary(const void *p)
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int __wr_links(const struct wr_link *links, unsigned int n)
+int __wr_links(const struct wr_link *links, unsigned int n, unsigned long caller)
 {
 	enum prmem_refusal why = PRMEM_OK;
 	void **alias[WR_MAX_LINKS];
 	const void *p = NULL;
 	struct prmem_window w;
 	unsigned int i;
-	void *to;
 
 	if (unlikely(n > WR_MAX_LINKS))
-		return prmem_refuse(PRMEM_BAD_ARG, NULL, _RET_IP_);
+		return prmem_refuse(PRMEM_BAD_ARG, NULL, caller);
 
 	if (unlikely(!__prmem_open(&w))) {
 		if (in_nmi() || kernel_set_to_readonly)
-			return prmem_refuse(PRMEM_BAD_CONTEXT, NULL, _RET_IP_);
+			return prmem_refuse(PRMEM_BAD_CONTEXT, NULL, caller);
 		for (i = 0; i < n; i++) {
 			if (!links[i].slot)
 				continue;
@@ -682,17 +747,9 @@ int __wr_links(const struct wr_link *links, unsigned int n)
 		p = links[i].slot;
 		if (!p)
 			continue;
-		why = PRMEM_BAD_ALIGN;
-		if (unlikely(!IS_ALIGNED((unsigned long)p, sizeof(void *))))
-			break;
-		why = prmem_resolve(NULL, p, sizeof(void *), &to);
-		if (why == PRMEM_BAD_ADDRESS && prmem_is_ordinary(p)) {
-			to = (void *)p;
-			why = PRMEM_OK;
-		}
+		why = prmem_check_link(&links[i], &alias[i]);
 		if (unlikely(why != PRMEM_OK))
 			break;
-		alias[i] = to;
 	}
 
 	if (likely(why == PRMEM_OK)) {
@@ -707,7 +764,7 @@ int __wr_links(const struct wr_link *links, unsigned int n)
 	__prmem_close(&w);
 
 	if (unlikely(why != PRMEM_OK))
-		return prmem_refuse(why, p, _RET_IP_);
+		return prmem_refuse(why, p, caller);
 
 	trace_prmem_write(links[0].slot, n * sizeof(void *));
 	return 0;
@@ -731,9 +788,6 @@ static int prmem_write_long(const struct wr_cache *c, const void *dst, const voi
 	if (!n)
 		return 0;
 
-	if (src && !temp_mm_readable(src, n))
-		return prmem_refuse(PRMEM_BAD_SOURCE, dst, caller);
-
 	if (unlikely(in_nmi() || !static_branch_likely(&prmem_ready))) {
 		int err = prmem_no_window(dst, caller);
 
@@ -741,6 +795,8 @@ static int prmem_write_long(const struct wr_cache *c, const void *dst, const voi
 			return err;
 		if (prmem_check_static(c, (unsigned long)dst, n) != PRMEM_OK)
 			return prmem_refuse(PRMEM_BAD_RANGE, dst, caller);
+		if (src && !temp_mm_readable(src, n))
+			return prmem_refuse(PRMEM_BAD_SOURCE, dst, caller);
 		if (src)
 			memcpy((void *)dst, src, n);
 		else
@@ -750,6 +806,8 @@ static int prmem_write_long(const struct wr_cache *c, const void *dst, const voi
 
 	/* Before the first byte is written; each page is checked again when it is. */
 	why = prmem_check_range(c, dst, n, true);
+	if (why == PRMEM_OK && src && !temp_mm_readable(src, n))
+		why = PRMEM_BAD_SOURCE;
 	if (unlikely(why != PRMEM_OK))
 		return prmem_refuse(why, dst, caller);
 
@@ -848,7 +906,7 @@ static int prmem_begin(void)
 		b->depth = 0;
 		b->ops = 0;
 		b->bytes = 0;
-		b->pinned = false;
+		b->pinned = 0;
 	}
 	b->depth++;
 
@@ -888,32 +946,12 @@ void wr_end(void)
 		return;
 	}
 
+	if (b->pinned == b->depth)
+		b->pinned = 0;
 	if (!--b->depth)
 		prmem_close(&b->window);
 }
 EXPORT_SYMBOL_GPL(wr_end);
-
-/**
- * prmem_is_writer - is this an mm that windows are made of?
- * @mm: any mm
- *
- * Context: CPUs do not come and go.
- *
- * Return: true if so.
- */
-bool prmem_is_writer(const struct mm_struct *mm)
-{
-	unsigned int cpu;
-
-	for_each_possible_cpu(cpu) {
-		const struct temp_mm *t = per_cpu(prmem_mms_instance, cpu);
-
-		if (t && t->mm == mm)
-			return true;
-	}
-
-	return prmem_mms.shared && mm == prmem_mms.shared->mm;
-}
 
 /**
  * __wr_edit - begin a batch, and tell where the window has an object
@@ -941,8 +979,11 @@ void *__wr_edit(const struct wr_cache *c, const void *obj, size_t size)
 		why = is_vmalloc_addr(obj) ? PRMEM_BAD_RANGE :
 			prmem_check_range(c, obj, size, true);
 	if (likely(why == PRMEM_OK)) {
+		struct prmem_batch *b = this_cpu_ptr(&prmem_batch);
+
 		/* Who lets interrupts in could let somebody revoke it. */
-		this_cpu_write(prmem_batch.pinned, true);
+		if (!b->pinned)
+			b->pinned = b->depth;
 		return alias;
 	}
 

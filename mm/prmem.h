@@ -80,14 +80,20 @@ struct prmem_page {
 	};
 };
 
+static_assert(sizeof(struct prmem_page) == 64, "one line of the cache");
+
 #define PRMEM_PAGE_LISTED	BIT(0)	/* slab is in the list of its cache */
 #define PRMEM_PAGE_PROTECTED	BIT(1)	/* area has no writable mapping */
 
-/* A block, or a smaller piece; the index in prmem_blocks[] is the slot. */
+/*
+ * A block, or a smaller piece; the index in prmem_blocks[] is the slot.  @taken is
+ * set by a locked instruction, so that it is the lock of the slot.
+ */
 struct prmem_block {
 	unsigned long pfn;
-	u32 nr_pages;		/* 0: none */
+	u32 nr_pages;		/* 0: not there, or not any more */
 	u32 nr_meta;		/* pages with metadata, at the start */
+	u32 taken;
 	atomic_t free;		/* pages without an owner */
 };
 
@@ -126,7 +132,6 @@ struct prmem_stats {
 
 extern struct prmem_stats prmem_stats;
 
-/* All of it is write rare, and never changes but with prmem_mutex held. */
 extern struct prmem_block prmem_blocks[PRMEM_NR_SLOTS];
 extern unsigned long prmem_base;
 extern struct mutex prmem_mutex;
@@ -158,6 +163,18 @@ static inline bool prmem_is_static(unsigned long addr)
 {
 	return addr - (unsigned long)__start_wr_after_init <
 	       (unsigned long)(__end_wr_after_init - __start_wr_after_init);
+}
+
+/*
+ * Is this page frame in a block?  Who asks has interrupts off, or rcu_read_lock(),
+ * or prmem_mutex, so that the block stays what it is.
+ */
+static __always_inline bool prmem_block_has(const struct prmem_block *b, unsigned long pfn)
+{
+	/* Pairs with smp_store_release() in prmem_add_block(). */
+	u32 nr = smp_load_acquire(&b->nr_pages);
+
+	return pfn - b->pfn < nr;
 }
 
 /* The metadata of all pages of a block. */
@@ -225,6 +242,20 @@ struct prmem_window {
 int prmem_open(struct prmem_window *w);
 void prmem_close(struct prmem_window *w);
 
+/* Most pointers that __wr_links() sets at a time. */
+#define WR_MAX_LINKS		8
+
+/* No pointer, so that it can say that a pointer may be anything. */
+#define WR_LINK_ANY		ERR_PTR(-MAX_ERRNO)
+
+/* One pointer to set: @slot is where it is, @was what it is, @val what it is to be. */
+struct wr_link {
+	void	*slot;
+	void	*was;
+	void	*val;
+};
+
+int __wr_links(const struct wr_link *links, unsigned int n, unsigned long caller);
 struct prmem_page *prmem_find(const void *p, void **alias);
 u32 prmem_claim(const struct prmem_owner *owner, unsigned int nr);
 void prmem_give_back(struct prmem_page *page);
@@ -236,7 +267,8 @@ enum prmem_refusal prmem_check_range(const struct wr_cache *c, const void *p, si
 				     bool write);
 void *prmem_alloc_descriptor(struct wr_cache *of);
 void prmem_free_descriptor(struct wr_cache *of, void *obj);
-void prmem_set_kind(struct prmem_owner *owner, u32 kind);
+bool prmem_set_kind(struct prmem_owner *owner, u32 from, u32 to);
+bool prmem_may_grow(gfp_t gfp);
 bool prmem_object_ok(const struct wr_cache *c, const void *obj);
 
 enum prmem_pfn_state {
@@ -247,7 +279,6 @@ enum prmem_pfn_state {
 
 enum prmem_pfn_state prmem_pfn_state(unsigned long pfn);
 bool prmem_overlaps(unsigned long pfn, unsigned long nr);
-bool prmem_is_writer(const struct mm_struct *mm);
 
 /**
  * struct prmem_check - what prmem_check() has found

@@ -19,6 +19,9 @@
 
 const struct prmem_owner prmem_meta = { .name = "metadata", .kind = PRMEM_KIND_META };
 
+/* Blocks to look into with interrupts off, before an allocation fails or grows. */
+#define PRMEM_MAX_BLOCKS	16
+
 static pmd_t *prmem_pmd __ro_after_init;	/* of the slots */
 
 /* Hints, which may be wrong: where a page was free last, how many there are. */
@@ -29,7 +32,8 @@ static atomic_t prmem_nr_free;
 static bool prmem_claim_run(struct prmem_block *b, unsigned int first, unsigned int nr,
 			    const struct prmem_owner *owner)
 {
-	struct prmem_page *pages = prmem_rw(prmem_pages(b));
+	/* Not by prmem_rw(): the block may be on its way out, with all pages claimed. */
+	struct prmem_page *pages = prmem_alias(b - prmem_blocks, 0);
 	u32 head = PRMEM_ID(b - prmem_blocks, first);
 	unsigned int i;
 
@@ -86,22 +90,22 @@ static u32 prmem_claim_in(struct prmem_block *b, const struct prmem_owner *owner
 u32 prmem_claim(const struct prmem_owner *owner, unsigned int nr)
 {
 	unsigned int i, slot, last = READ_ONCE(prmem_last_slot);
+	unsigned int tries = PRMEM_MAX_BLOCKS;
 	struct prmem_block *b;
-	u32 head;
+	u32 head = 0;
 
-	for (i = 0; i < PRMEM_NR_SLOTS; i++) {
+	for (i = 0; i < PRMEM_NR_SLOTS && tries && !head; i++) {
 		slot = (last + i) % PRMEM_NR_SLOTS;
 		b = &prmem_blocks[slot];
 		if (!READ_ONCE(b->nr_pages) || atomic_read(&b->free) < (int)nr)
 			continue;
 		head = prmem_claim_in(b, owner, nr);
-		if (head) {
-			WRITE_ONCE(prmem_last_slot, slot);
-			return head;
-		}
+		tries--;
 	}
+	/* Where there was nothing, the next one does not look again. */
+	WRITE_ONCE(prmem_last_slot, slot);
 
-	return 0;
+	return head;
 }
 
 /**
@@ -112,15 +116,16 @@ u32 prmem_claim(const struct prmem_owner *owner, unsigned int nr)
  */
 void prmem_give_back(struct prmem_page *page)
 {
-	unsigned int slot = prmem_slot_of(PHYS_PFN(__pa(page)));
-	struct prmem_block *b = &prmem_blocks[slot];
-	unsigned long index = page - prmem_pages(b);
+	struct prmem_block *b;
 	struct prmem_window w;
 	struct prmem_page *rw;
+	unsigned long index;
 
 	if (WARN_ON_ONCE(prmem_open(&w)))
 		return;
 
+	b = &prmem_blocks[prmem_slot_of(PHYS_PFN(__pa(page)))];
+	index = page - prmem_pages(b);
 	clear_page(prmem_rw((void *)prmem_pages(b) + index * PAGE_SIZE));
 	rw = prmem_rw(page);
 	memset((void *)rw + sizeof(rw->owner), 0, sizeof(*rw) - sizeof(rw->owner));
@@ -164,14 +169,32 @@ static void prmem_unmap_slot(unsigned int slot)
 	temp_mm_percpu_changed(&prmem_mms);
 
 	/*
-	 * Those who have a window open have interrupts off, so they are done after
-	 * this, and so is everybody who has found the block by an address.  Whoever
-	 * opens a window after the change has flushed.
+	 * Those who have had a window open all the time have not flushed yet.  After
+	 * this nobody has, and whoever opens one later flushes.
 	 */
 	synchronize_rcu();
 
-	if (!pmd_leaf(pmd))
+	if (!pmd_leaf(pmd)) {
+		paravirt_release_pte(pmd_pfn(pmd));
 		pte_free_kernel(&init_mm, (pte_t *)pmd_page_vaddr(pmd));
+	}
+}
+
+/*
+ * Take or leave a slot.  prmem_mutex is ordinary memory: were it broken, two blocks
+ * could get the same slot, and the metadata of one lead to writes to the other.
+ */
+static bool prmem_mark_slot(unsigned int slot, u32 from, u32 to)
+{
+	struct prmem_window w;
+	bool done;
+
+	if (WARN_ON_ONCE(prmem_open(&w)))
+		return false;
+	done = cmpxchg((u32 *)prmem_rw(&prmem_blocks[slot].taken), from, to) == from;
+	prmem_close(&w);
+
+	return done;
 }
 
 static unsigned int prmem_free_slot(void)
@@ -180,20 +203,54 @@ static unsigned int prmem_free_slot(void)
 
 	for (i = 0; i < PRMEM_NR_SLOTS; i++) {
 		slot = (start + i) % PRMEM_NR_SLOTS;
-		if (slot != PRMEM_STATIC_SLOT && pmd_none(prmem_pmd[slot]))
+		if (slot != PRMEM_STATIC_SLOT && !prmem_blocks[slot].taken &&
+		    prmem_mark_slot(slot, 0, 1))
 			return slot;
 	}
 
 	return PRMEM_NR_SLOTS;
 }
 
+/*
+ * Until a block was read-only anybody could write to it, so nothing is left of
+ * that: neither in the pages nor in what is going to be their metadata.
+ */
+static int prmem_fill_block(unsigned int slot, unsigned long pfn, unsigned int nr,
+			    unsigned int nr_meta)
+{
+	struct prmem_page *pages = prmem_alias(slot, 0);
+	struct prmem_block *rw;
+	struct prmem_window w;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (WARN_ON_ONCE(prmem_open(&w)))
+			return -EPERM;
+		clear_page(prmem_alias(slot, (unsigned long)i << PAGE_SHIFT));
+		prmem_close(&w);
+		cond_resched();
+	}
+
+	if (WARN_ON_ONCE(prmem_open(&w)))
+		return -EPERM;
+	for (i = 0; i < nr_meta; i++)
+		pages[i].owner = &prmem_meta;
+	rw = prmem_rw(&prmem_blocks[slot]);
+	rw->pfn = pfn;
+	rw->nr_meta = nr_meta;
+	atomic_set(&rw->free, nr - nr_meta);
+	/* Pairs with smp_load_acquire() in prmem_block_has(). */
+	smp_store_release(&rw->nr_pages, nr);
+	prmem_close(&w);
+
+	return 0;
+}
+
 static int prmem_add_block(unsigned int order)
 {
 	unsigned int i, nr = 1U << order, nr_meta = PFN_UP(nr * sizeof(struct prmem_page));
 	unsigned int slot = prmem_free_slot();
-	struct prmem_block *b, *rw;
-	struct prmem_page *pages;
-	struct prmem_window w;
+	int err = -ENOMEM;
 	struct page *page;
 	void *block;
 
@@ -202,37 +259,33 @@ static int prmem_add_block(unsigned int order)
 
 	block = wr_block_alloc(order, prmem_unprotected ? WR_BLOCK_RW : WR_BLOCK_RO);
 	if (!block)
-		return -ENOMEM;
+		goto fail;
 
 	page = virt_to_page(block);
-	if (prmem_map_slot(slot, page_to_pfn(page), nr)) {
-		wr_block_free(block, order);
-		return -ENOMEM;
-	}
+	err = prmem_map_slot(slot, page_to_pfn(page), nr);
+	if (err)
+		goto free;
 
 	for (i = 0; i < nr; i++)
 		set_page_private(page + i, slot);
+	err = prmem_fill_block(slot, page_to_pfn(page), nr, nr_meta);
+	if (err)
+		goto unmap;
 
 	/* Objects may hold the only pointer to something. */
 	kmemleak_alloc(block, PAGE_SIZE << order, 0, GFP_KERNEL);
 	atomic_add(nr - nr_meta, &prmem_nr_free);
-
-	if (WARN_ON_ONCE(prmem_open(&w)))
-		return -EPERM;
-	pages = prmem_alias(slot, 0);
-	for (i = 0; i < nr_meta; i++)
-		pages[i].owner = &prmem_meta;
-	b = &prmem_blocks[slot];
-	rw = prmem_rw(b);
-	rw->pfn = page_to_pfn(page);
-	rw->nr_meta = nr_meta;
-	atomic_set(&rw->free, nr - nr_meta);
-	/* Pairs with smp_load_acquire() in __prmem_find(). */
-	smp_store_release(&rw->nr_pages, nr);
-	prmem_close(&w);
-
 	trace_prmem_protect(block, nr, true);
+
 	return 0;
+
+unmap:
+	prmem_unmap_slot(slot);
+free:
+	wr_block_free(block, order);
+fail:
+	prmem_mark_slot(slot, 1, 0);
+	return err;
 }
 
 /**
@@ -281,7 +334,13 @@ static void prmem_remove_block(unsigned int slot)
 	if (!claimed)
 		return;
 
+	/*
+	 * Whoever has found the block, by an address or while looking for pages, is
+	 * done before its slot goes away: with a window open, interrupts are off.
+	 */
+	synchronize_rcu();
 	prmem_unmap_slot(slot);
+	prmem_mark_slot(slot, 1, 0);
 	for (i = 0; i < nr; i++)
 		set_page_private(virt_to_page(block) + i, 0);
 	kmemleak_free(block);

@@ -112,12 +112,12 @@ static bool prmem_cache_ok(const struct wr_cache *c)
  * Slots of which the last reader is gone are free again.  The state of RCU can miss
  * a grace period; then that is seen after the next.
  */
-static bool prmem_reclaim(struct prmem_page *slab, bool gone)
+static bool prmem_reclaim(struct prmem_page *slab)
 {
 	unsigned long dying = READ_ONCE(slab->dying);
 	struct prmem_page *rw;
 
-	if (!dying || !(gone || poll_state_synchronize_rcu(READ_ONCE(slab->gp))))
+	if (!dying || !poll_state_synchronize_rcu(READ_ONCE(slab->gp)))
 		return false;
 
 	/* Under the lock of the cache, as is all that sets or clears dying. */
@@ -145,7 +145,7 @@ static u32 prmem_partial(struct wr_cache *c)
 			break;
 
 		next = READ_ONCE(slab->next);
-		if (READ_ONCE(slab->used) != all || prmem_reclaim(slab, false))
+		if (READ_ONCE(slab->used) != all || prmem_reclaim(slab))
 			return id;
 
 		if (slab->dying) {
@@ -175,12 +175,14 @@ static u32 prmem_partial(struct wr_cache *c)
 static int prmem_take_slot(struct wr_cache *c, struct prmem_page *slab)
 {
 	unsigned long *used = prmem_rw(&slab->used);
+	unsigned long free;
 	unsigned int slot;
 
 	for (;;) {
-		slot = ffz(READ_ONCE(slab->used));
-		if (slot >= c->nr_slots)
+		free = ~READ_ONCE(slab->used) & prmem_all_slots(c);
+		if (!free)
 			return -1;
+		slot = __ffs(free);
 		if (!test_and_set_bit(slot, used))
 			return slot;
 	}
@@ -249,7 +251,7 @@ static void *prmem_cache_alloc(struct wr_cache *c, u32 kind, gfp_t gfp, bool zer
 
 	might_alloc(gfp);
 	obj = prmem_cache_take(c, kind, zero);
-	if (!obj && gfpflags_allow_blocking(gfp))
+	if (!obj && prmem_may_grow(gfp))
 		obj = prmem_cache_take_grow(c, kind, zero);
 
 	if (IS_ERR(obj)) {
@@ -407,16 +409,6 @@ int wr_cache_free(struct wr_cache *c, void *obj)
 }
 EXPORT_SYMBOL_GPL(wr_cache_free);
 
-/**
- * prmem_free_descriptor - free a descriptor
- * @of: the cache it is of
- * @obj: the descriptor
- */
-void prmem_free_descriptor(struct wr_cache *of, void *obj)
-{
-	WARN_ON_ONCE(prmem_change_slot(of, PRMEM_KIND_META, obj, PRMEM_FREE, _RET_IP_));
-}
-
 /* A grace period is under way; somebody has freed since it was asked for. */
 static atomic_t prmem_gp_pending;
 static atomic_t prmem_gp_wanted;
@@ -431,7 +423,8 @@ static void prmem_start_gp(void)
 	if (!atomic_xchg(&prmem_gp_pending, 1)) {
 		/* Whoever has just wanted one as well gets this one. */
 		atomic_set(&prmem_gp_wanted, 0);
-		call_rcu(&prmem_rcu, prmem_gp_done);
+		/* Somebody may wait for the memory, with more to free. */
+		call_rcu_hurry(&prmem_rcu, prmem_gp_done);
 	}
 }
 
@@ -441,6 +434,20 @@ static void prmem_gp_done(struct rcu_head *unused)
 	/* Pairs with atomic_xchg() in prmem_start_gp(). */
 	smp_mb();
 	if (atomic_read(&prmem_gp_wanted))
+		prmem_start_gp();
+}
+
+/**
+ * prmem_free_descriptor - free a descriptor
+ * @of: the cache it is of
+ * @obj: the descriptor, of which nobody can find a page any more
+ *
+ * Those who have found one before may still look at it.
+ */
+void prmem_free_descriptor(struct wr_cache *of, void *obj)
+{
+	if (!WARN_ON_ONCE(prmem_change_slot(of, PRMEM_KIND_META, obj, PRMEM_FREE_RCU,
+					    _RET_IP_)))
 		prmem_start_gp();
 }
 
@@ -492,7 +499,7 @@ EXPORT_SYMBOL_GPL(wr_cache_seal);
 
 /**
  * wr_cache_create - create a cache
- * @name: for reports; not copied
+ * @name: for reports, which tell its first 27 characters
  * @size: bytes of an object, 1 to %WR_CACHE_MAX_SIZE; it takes at least 64
  * @align: a power of two up to the size of a page, or 0
  * @useroffset: of what user space may be given, in the object
@@ -506,7 +513,7 @@ struct wr_cache *wr_cache_create(const char *name, size_t size, size_t align,
 				 size_t useroffset, size_t usersize)
 {
 	struct wr_cache desc = {
-		.owner = { .name = name, .kind = PRMEM_KIND_CACHE },
+		.owner.kind = PRMEM_KIND_CACHE,
 		.size = size,
 		.align = align ?: sizeof(long),
 		.useroffset = useroffset,
@@ -522,6 +529,7 @@ struct wr_cache *wr_cache_create(const char *name, size_t size, size_t align,
 		return NULL;
 	}
 
+	strscpy(desc.owner.name, name);
 	prmem_cache_setup(&desc);
 	c = prmem_alloc_descriptor(&wr_caches);
 	if (!c)
@@ -558,21 +566,9 @@ static bool prmem_any_slab(const struct wr_cache *c, bool (*fn)(struct prmem_pag
 	return false;
 }
 
-static bool prmem_reclaim_slab(struct prmem_page *slab)
-{
-	struct prmem_window w;
-
-	if (!WARN_ON_ONCE(prmem_open(&w))) {
-		prmem_reclaim(slab, true);
-		prmem_close(&w);
-	}
-
-	return false;
-}
-
 static bool prmem_slab_in_use(struct prmem_page *slab)
 {
-	return slab->used;
+	return READ_ONCE(slab->used) & ~READ_ONCE(slab->dying);
 }
 
 static bool prmem_free_slab(struct prmem_page *slab)
@@ -611,12 +607,17 @@ int wr_cache_destroy(struct wr_cache *c)
 	if (!ok)
 		return prmem_refuse(PRMEM_BAD_OWNER, c, _RET_IP_);
 
+	if (prmem_any_slab(c, prmem_slab_in_use))
+		return prmem_refuse(PRMEM_BUSY, c, _RET_IP_);
+
 	/* Nobody begins to allocate from it now, and those who have are done. */
-	prmem_set_kind(&c->owner, 0);
+	if (!prmem_set_kind(&c->owner, PRMEM_KIND_CACHE, 0))
+		return prmem_refuse(PRMEM_BAD_OWNER, c, _RET_IP_);
 	synchronize_rcu();
-	prmem_any_slab(c, prmem_reclaim_slab);
+
+	/* An object that somebody has allocated in that moment. */
 	if (prmem_any_slab(c, prmem_slab_in_use)) {
-		prmem_set_kind(&c->owner, PRMEM_KIND_CACHE);
+		prmem_set_kind(&c->owner, 0, PRMEM_KIND_CACHE);
 		return prmem_refuse(PRMEM_BUSY, c, _RET_IP_);
 	}
 

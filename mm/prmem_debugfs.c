@@ -6,6 +6,7 @@
 #include <linux/debugfs.h>
 #include <linux/init.h>
 #include <linux/mutex.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
 
 #include "prmem.h"
@@ -79,6 +80,7 @@ static void prmem_show_owner(struct seq_file *m, const struct prmem_owner *owner
 	unsigned int slot, i;
 
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
+		cond_resched();
 		b = &prmem_blocks[slot];
 		for (i = b->nr_meta; i < b->nr_pages; i++) {
 			if (prmem_pages(b)[i].owner == owner)
@@ -105,6 +107,7 @@ static void prmem_show_owners(struct seq_file *m, const struct wr_cache *of)
 	const struct prmem_block *b;
 	const struct prmem_page *page;
 	unsigned int slot, i, bit;
+	unsigned long used;
 
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
 		b = &prmem_blocks[slot];
@@ -112,7 +115,8 @@ static void prmem_show_owners(struct seq_file *m, const struct wr_cache *of)
 			page = prmem_pages(b) + i;
 			if (page->owner != &of->owner)
 				continue;
-			for_each_set_bit(bit, &page->used, of->nr_slots)
+			used = page->used & ~page->dying;
+			for_each_set_bit(bit, &used, of->nr_slots)
 				prmem_show_owner(m, pfn_to_kaddr(b->pfn + i) + bit * of->stride);
 		}
 	}

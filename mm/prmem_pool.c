@@ -14,7 +14,10 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/set_memory.h>
+#include <linux/string.h>
 #include <linux/vmalloc.h>
+
+#include <asm/tlbflush.h>
 
 #include <trace/events/prmem.h>
 
@@ -41,7 +44,7 @@ static void *pmalloc_area_address(const struct prmem_page *head)
 
 /**
  * __pmalloc_create_pool - create a pool
- * @name: for reports; not copied
+ * @name: for reports, which tell its first 27 characters
  * @refill: bytes to get at least when the pool needs more memory, or 0 for a page
  * @align_order: alignment of objects as a power of two, or negative
  * @mode: one of PMALLOC_MODE_*
@@ -72,12 +75,11 @@ struct pmalloc_pool *__pmalloc_create_pool(const char *name, size_t refill,
 	if (WARN_ON_ONCE(prmem_open(&w)))
 		return NULL;
 	rw = prmem_rw(pool);
-	*rw = (struct pmalloc_pool) {
-		.owner = { .name = name, .kind = PRMEM_KIND_POOL },
-		.mode = mode,
-		.align = align_order < 0 ? ARCH_KMALLOC_MINALIGN : 1U << align_order,
-		.refill = PFN_UP(refill ?: 1),
-	};
+	strscpy(rw->owner.name, name);
+	rw->mode = mode;
+	rw->align = align_order < 0 ? ARCH_KMALLOC_MINALIGN : 1U << align_order;
+	rw->refill = PFN_UP(refill ?: 1);
+	rw->owner.kind = PRMEM_KIND_POOL;
 	prmem_close(&w);
 
 	return pool;
@@ -136,48 +138,87 @@ fail:
 	return 0;
 }
 
-/* An area whose pages only a view puts one after the other. */
+struct pmalloc_view {
+	u32 next;
+	pgprot_t prot;
+};
+
+static int pmalloc_map_page(pte_t *pte, unsigned long addr, void *data)
+{
+	struct pmalloc_view *v = data;
+	const struct prmem_page *page = prmem_page_of(v->next);
+
+	set_pte_at(&init_mm, addr, pte,
+		   pfn_pte(PHYS_PFN(__pa(prmem_address_of(v->next))), v->prot));
+	v->next = page->more;
+
+	return 0;
+}
+
+/*
+ * Unmap what is left of an area's view.  What vmalloc knows of it is in ordinary
+ * memory: pages that are still mapped somewhere are not given to anybody else.
+ */
+static bool pmalloc_unmap_view(u32 first)
+{
+	const struct prmem_page *head = prmem_page_of(first);
+	unsigned long addr = head->view;
+	u32 id;
+
+	vunmap((void *)addr);
+	for (id = first; id; id = prmem_page_of(id)->more, addr += PAGE_SIZE) {
+		struct page *page = vmalloc_to_page((void *)addr);
+
+		/* If not, then it is already that of somebody else. */
+		if (WARN_ON_ONCE(page == virt_to_page(prmem_address_of(id))))
+			return false;
+	}
+
+	return true;
+}
+
+/*
+ * An area whose pages only a view puts one after the other.  Which they are comes
+ * from the metadata, not from an array that somebody could change in time.
+ */
 static u32 pmalloc_area_viewed(struct pmalloc_pool *pool, unsigned int nr, pgprot_t prot)
 {
-	u32 first = pmalloc_claim_single(pool, nr), id = first;
-	struct page **pages = NULL;
+	u32 first = pmalloc_claim_single(pool, nr), id, more;
+	struct pmalloc_view v = { .next = first, .prot = prot };
+	unsigned long size = (unsigned long)nr << PAGE_SHIFT;
+	struct vm_struct *area;
 	struct prmem_window w;
+	unsigned long view;
 	unsigned int i;
-	void *view;
 
 	if (!first)
 		return 0;
 
-	pages = kvmalloc_array(nr, sizeof(*pages), GFP_KERNEL);
-	if (!pages)
-		goto fail;
-
-	for (i = 0; i < nr; i++) {
-		u32 more = prmem_page_of(id)->more;
-
-		pages[i] = virt_to_page(prmem_address_of(id));
+	for (i = 0, id = first; id; i++, id = more) {
+		more = prmem_page_of(id)->more;
 		if (prmem_open(&w))
 			goto fail;
 		pmalloc_join(id, first, i, more);
 		prmem_close(&w);
-		id = more;
 	}
 
-	view = vmap(pages, nr, VM_MAP, prot);
-	if (!view)
+	area = get_vm_area(size, VM_MAP);
+	if (!area)
 		goto fail;
-	kvfree(pages);
 
+	view = (unsigned long)area->addr;
 	if (WARN_ON_ONCE(prmem_open(&w)))
 		return 0;
-	prmem_set(prmem_page_of(first)->view, (unsigned long)view);
+	prmem_set(prmem_page_of(first)->view, view);
 	prmem_set(prmem_page_of(first)->nr, nr);
 	prmem_close(&w);
+	if (!apply_to_page_range(&init_mm, view, size, pmalloc_map_page, &v))
+		return first;
 
-	return first;
-
+	if (!pmalloc_unmap_view(first))
+		return 0;
+	flush_tlb_kernel_range(view, view + size);
 fail:
-	kvfree(pages);
 	pmalloc_free_pages(first);
 	return 0;
 }
@@ -235,10 +276,11 @@ static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 	bool start = pool->mode & PMALLOC_START;
 	struct prmem_page *head;
 	struct prmem_window w;
-	u32 area;
-	int err;
+	u32 area, newest;
+	int err = 0;
 
-	head = prmem_page_of(pool->area);
+	newest = READ_ONCE(pool->area);
+	head = prmem_page_of(newest);
 	if (head && pool->mode & PMALLOC_AUTO) {
 		err = pmalloc_protect_area(head);
 		if (err)
@@ -256,17 +298,18 @@ static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 		return -EPERM;
 	head = prmem_page_of(area);
 	prmem_set(head->offset, (unsigned long)nr << PAGE_SHIFT);
-	prmem_set(head->next, pool->area);
+	prmem_set(head->next, newest);
 	if (start)
 		prmem_set(head->flags, PRMEM_PAGE_PROTECTED);
-	/* Pairs with READ_ONCE() in pmalloc_take(). */
-	smp_store_release((u32 *)prmem_rw(&pool->area), area);
+	/* Pairs with READ_ONCE() in pmalloc_take().  It has not changed: see prmem_mutex. */
+	if (WARN_ON_ONCE(cmpxchg((u32 *)prmem_rw(&pool->area), newest, area) != newest))
+		err = -EBUSY;
 	prmem_close(&w);
 
-	return 0;
+	return err;
 }
 
-/* An object of the newest area; NULL if it does not fit. */
+/* An object of the newest area; NULL if it does not fit, or an error. */
 static void *pmalloc_take(struct pmalloc_pool *pool, size_t size)
 {
 	struct prmem_page *head;
@@ -275,7 +318,18 @@ static void *pmalloc_take(struct pmalloc_pool *pool, size_t size)
 	void *obj = NULL;
 
 	if (prmem_open(&w))
-		return NULL;
+		return ERR_PTR(-EPERM);
+
+	/* Here, where nobody can destroy it in between. */
+	if (!pmalloc_pool_ok(pool)) {
+		obj = ERR_PTR(-EINVAL);
+		goto close;
+	}
+
+	if (READ_ONCE(pool->mode) == PMALLOC_START) {
+		obj = ERR_PTR(-EROFS);
+		goto close;
+	}
 
 	head = prmem_page_of(READ_ONCE(pool->area));
 	while (head && (pool->mode & PMALLOC_START ||
@@ -289,7 +343,22 @@ static void *pmalloc_take(struct pmalloc_pool *pool, size_t size)
 			break;
 		}
 	}
+close:
 	prmem_close(&w);
+
+	return obj;
+}
+
+static void *pmalloc_take_grow(struct pmalloc_pool *pool, size_t size)
+{
+	void *obj;
+
+	guard(mutex)(&prmem_mutex);
+
+	do {
+		obj = pmalloc_take(pool, size);
+	} while (!obj && !pmalloc_grow(pool, size));
+	prmem_refill();
 
 	return obj;
 }
@@ -303,7 +372,8 @@ static void *pmalloc_take(struct pmalloc_pool *pool, size_t size)
  * stores, if the mode is not %PMALLOC_MODE_START_WR; with PMALLOC_AUTO that may be as
  * soon as somebody else allocates from the pool.
  *
- * Context: Process context; sleeps.
+ * Context: Process context; sleeps.  With memalloc_noio_save() or memalloc_nofs_save()
+ * only the memory is handed out that the pool has.
  *
  * Return: the memory; or NULL if there is none, @size is 0 or too large, @pool is
  * none, or a pool that is protected from the start has been made read-only.
@@ -312,37 +382,32 @@ void *pmalloc(struct pmalloc_pool *pool, size_t size)
 {
 	void *obj;
 
-	might_sleep();
+	might_alloc(GFP_KERNEL);
 	if (!size || size > PMALLOC_MAX_SIZE) {
 		prmem_refuse(PRMEM_BAD_ARG, pool, _RET_IP_);
 		return NULL;
 	}
 
-	if (!pmalloc_pool_ok(pool)) {
-		prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
-		return NULL;
-	}
-
-	if (pool->mode == PMALLOC_START) {
-		prmem_refuse(PRMEM_READ_ONLY, pool, _RET_IP_);
-		return NULL;
-	}
-
 	obj = pmalloc_take(pool, size);
-	if (obj)
-		return obj;
-
-	guard(mutex)(&prmem_mutex);
-
-	do {
-		obj = pmalloc_take(pool, size);
-	} while (!obj && !pmalloc_grow(pool, size));
-
+	if (!obj && prmem_may_grow(GFP_KERNEL))
+		obj = pmalloc_take_grow(pool, size);
 	if (!obj)
 		atomic_long_inc(&prmem_stats.no_memory);
-	prmem_refill();
+	if (!IS_ERR(obj))
+		return obj;
 
-	return obj;
+	switch (PTR_ERR(obj)) {
+	case -EPERM:
+		prmem_refuse(PRMEM_BAD_CONTEXT, pool, _RET_IP_);
+		break;
+	case -EROFS:
+		prmem_refuse(PRMEM_READ_ONLY, pool, _RET_IP_);
+		break;
+	default:
+		prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
+	}
+
+	return NULL;
 }
 EXPORT_SYMBOL_GPL(pmalloc);
 
@@ -469,7 +534,9 @@ EXPORT_SYMBOL_GPL(pmalloc_make_pool_ro);
  */
 int pmalloc_destroy_pool(struct pmalloc_pool *pool)
 {
+	unsigned long start = ULONG_MAX, end = 0;
 	struct prmem_page *head;
+	bool unmapped = true;
 	u32 id, next;
 
 	if (!pool)
@@ -482,16 +549,24 @@ int pmalloc_destroy_pool(struct pmalloc_pool *pool)
 		return prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
 
 	/* Nobody begins to use it now, and those who have are done. */
-	prmem_set_kind(&pool->owner, 0);
+	if (!prmem_set_kind(&pool->owner, PRMEM_KIND_POOL, 0))
+		return prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
 	synchronize_rcu();
 
-	for (id = pool->area; id; id = prmem_page_of(id)->next) {
+	for (id = pool->area; id; id = head->next) {
 		head = prmem_page_of(id);
-		if (head->view)
-			vunmap((void *)head->view);
+		if (!head->view)
+			continue;
+		unmapped &= pmalloc_unmap_view(id);
+		start = min(start, head->view);
+		end = max(end, head->view + ((unsigned long)head->nr << PAGE_SHIFT));
 	}
 	/* vunmap() leaves it to later to flush, but then this is somebody else's memory. */
-	vm_unmap_aliases();
+	if (end)
+		flush_tlb_kernel_range(start, end);
+	/* What is mapped still is lost. */
+	if (!unmapped)
+		return 0;
 
 	for (id = pool->area; id; id = next) {
 		next = prmem_page_of(id)->next;

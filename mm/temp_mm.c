@@ -211,6 +211,31 @@ static long temp_mm_size(const struct temp_mm *t)
 	return size;
 }
 
+static struct temp_mm *temp_mm_new(const char *name, unsigned long addr)
+{
+	struct temp_mm *t = kzalloc(sizeof(*t), GFP_KERNEL);
+
+	if (!t)
+		return NULL;
+
+	t->name = name;
+	t->addr = addr;
+	t->mm = temp_mm_new_mm();
+	if (!t->mm) {
+		kfree(t);
+		return NULL;
+	}
+
+	return t;
+}
+
+static void temp_mm_delete(struct temp_mm *t)
+{
+	temp_mm_free_mm(t->mm);
+	/* It has a key for random addresses. */
+	kfree_sensitive(t);
+}
+
 /**
  * temp_mm_alloc - allocate a temporary mm with a window
  * @nr_pages: most pages that can be mapped at a time, 1 to %TEMP_MM_MAX_PAGES
@@ -233,42 +258,21 @@ struct temp_mm *temp_mm_alloc(unsigned int nr_pages, const char *name)
 		return NULL;
 	}
 
-	t = kzalloc(sizeof(*t), GFP_KERNEL);
+	t = temp_mm_new(name, TEMP_MM_BASE + TEMP_MM_GUARD);
 	if (!t)
 		return NULL;
 
-	t->name = name;
 	t->nr_pages = nr_pages;
-	t->addr = TEMP_MM_BASE + TEMP_MM_GUARD;
 	get_random_bytes(&t->key, sizeof(t->key));
-
-	t->mm = temp_mm_new_mm();
-	if (!t->mm)
-		goto free;
-
-	if (temp_mm_alloc_tables(t))
-		goto free_mm;
+	if (temp_mm_alloc_tables(t)) {
+		temp_mm_delete(t);
+		return NULL;
+	}
 
 	atomic_long_inc(&temp_mm_stats.instances);
 	atomic_long_add(temp_mm_size(t), &temp_mm_stats.bytes);
 
 	return t;
-
-free_mm:
-	temp_mm_free_mm(t->mm);
-free:
-	kfree(t);
-	return NULL;
-}
-
-static void temp_mm_unlink(struct temp_mm *t)
-{
-	pgd_t *pgd = pgd_offset(t->mm, t->addr);
-
-	if (mm_p4d_folded(t->mm))
-		p4d_clear(p4d_offset(pgd, t->addr));
-	else
-		pgd_clear(pgd);
 }
 
 /**
@@ -293,12 +297,11 @@ void temp_mm_free(struct temp_mm *t)
 	}
 
 	if (t->shared)
-		temp_mm_unlink(t);
+		set_pgd(pgd_offset(t->mm, t->addr), __pgd(0));
 
 	atomic_long_dec(&temp_mm_stats.instances);
 	atomic_long_sub(temp_mm_size(t), &temp_mm_stats.bytes);
-	temp_mm_free_mm(t->mm);
-	kfree_sensitive(t);
+	temp_mm_delete(t);
 }
 
 /* The start of the table that an entry is in. */
@@ -742,37 +745,18 @@ int temp_mm_set(struct temp_mm *t, void *dst, u8 c, size_t len)
 
 static enum cpuhp_state temp_mm_cpuhp_state;
 
-/* Make the window of @t that of @from: one entry, in the topmost table there is. */
-static void temp_mm_link(struct temp_mm *t, const struct temp_mm *from)
-{
-	pgd_t *pgd = pgd_offset(t->mm, from->addr);
-
-	if (mm_p4d_folded(t->mm))
-		set_p4d(p4d_offset(pgd, from->addr),
-			*p4d_offset(pgd_offset(from->mm, from->addr), from->addr));
-	else
-		set_pgd(pgd, *pgd_offset(from->mm, from->addr));
-}
-
 /* An instance whose window is that of another, as long as it lives. */
 static struct temp_mm *temp_mm_alloc_linked(const struct temp_mm *from)
 {
-	struct temp_mm *t = kzalloc(sizeof(*t), GFP_KERNEL);
+	struct temp_mm *t = temp_mm_new(from->name, from->addr);
 
 	if (!t)
 		return NULL;
 
-	t->mm = temp_mm_new_mm();
-	if (!t->mm) {
-		kfree(t);
-		return NULL;
-	}
-
-	t->name = from->name;
-	t->addr = from->addr;
 	t->shared = true;
 	t->state = TEMP_MM_MAPPED;
-	temp_mm_link(t, from);
+	/* The window of @from; this works with four levels as well. */
+	set_pgd(pgd_offset(t->mm, t->addr), *pgd_offset(from->mm, t->addr));
 	atomic_long_inc(&temp_mm_stats.instances);
 	atomic_long_add(temp_mm_size(t), &temp_mm_stats.bytes);
 
@@ -782,16 +766,20 @@ static struct temp_mm *temp_mm_alloc_linked(const struct temp_mm *from)
 static int temp_mm_cpu_prepare(unsigned int cpu, struct hlist_node *node)
 {
 	struct temp_mm_percpu *set = hlist_entry(node, struct temp_mm_percpu, node);
+	struct temp_mm **instance = per_cpu_ptr(set->instance, cpu);
 	struct temp_mm *t;
 
-	if (set->shared)
-		t = temp_mm_alloc_linked(set->shared);
-	else
-		t = temp_mm_alloc(set->nr_pages, set->name);
+	/* Those that share their mappings wait for the CPU to come back. */
+	if (*instance)
+		return 0;
+
+	t = set->shared ? temp_mm_alloc_linked(set->shared) :
+			  temp_mm_alloc(set->nr_pages, set->name);
 	if (!t)
 		return -ENOMEM;
 
-	*per_cpu_ptr(set->instance, cpu) = t;
+	/* Pairs with smp_load_acquire() in temp_mm_percpu_changed(). */
+	smp_store_release(instance, t);
 	return 0;
 }
 
@@ -799,6 +787,10 @@ static int temp_mm_cpu_dead(unsigned int cpu, struct hlist_node *node)
 {
 	struct temp_mm_percpu *set = hlist_entry(node, struct temp_mm_percpu, node);
 	struct temp_mm **instance = per_cpu_ptr(set->instance, cpu);
+
+	/* temp_mm_percpu_changed() looks at them without a lock. */
+	if (set->shared)
+		return 0;
 
 	temp_mm_free(*instance);
 	*instance = NULL;
@@ -831,36 +823,26 @@ int temp_mm_percpu_init(struct temp_mm_percpu *set)
 /* The mappings that instances share belong to an mm that never gets loaded. */
 static struct temp_mm *temp_mm_alloc_shared(const char *name)
 {
-	struct temp_mm *t = kzalloc(sizeof(*t), GFP_KERNEL);
+	/* Not the first entry: a stray access to a stale LDT alias finds nothing. */
+	u32 index = get_random_u32_inclusive(1, TEMP_MM_SIZE / PUD_SIZE - 1);
+	struct temp_mm *t = temp_mm_new(name, TEMP_MM_BASE + index * PUD_SIZE);
 	p4d_t *p4d;
 	pud_t *pud;
 
 	if (!t)
 		return NULL;
 
-	t->mm = temp_mm_new_mm();
-	if (!t->mm)
-		goto free;
-
-	/* Not the first entry: a stray access to a stale LDT alias finds nothing. */
-	t->name = name;
-	t->addr = TEMP_MM_BASE;
-	t->addr += get_random_u32_inclusive(1, TEMP_MM_SIZE / PUD_SIZE - 1) * PUD_SIZE;
 	p4d = p4d_alloc(t->mm, pgd_offset(t->mm, t->addr), t->addr);
 	pud = p4d ? pud_alloc(t->mm, p4d, t->addr) : NULL;
 	t->pmd = pud ? pmd_alloc(t->mm, pud, t->addr) : NULL;
-	if (!t->pmd)
-		goto free_mm;
+	if (!t->pmd) {
+		temp_mm_delete(t);
+		return NULL;
+	}
 
 	atomic_long_add(temp_mm_size(t), &temp_mm_stats.bytes);
 
 	return t;
-
-free_mm:
-	temp_mm_free_mm(t->mm);
-free:
-	kfree(t);
-	return NULL;
 }
 
 /**
@@ -884,6 +866,7 @@ free:
 pmd_t *temp_mm_percpu_init_shared(struct temp_mm_percpu *set, unsigned long *addr)
 {
 	struct temp_mm *shared = temp_mm_alloc_shared(set->name);
+	unsigned int cpu;
 	int err;
 
 	if (!shared)
@@ -893,9 +876,10 @@ pmd_t *temp_mm_percpu_init_shared(struct temp_mm_percpu *set, unsigned long *add
 	err = temp_mm_percpu_init(set);
 	if (err) {
 		set->shared = NULL;
+		for_each_possible_cpu(cpu)
+			temp_mm_cpu_dead(cpu, &set->node);
 		atomic_long_sub(temp_mm_size(shared), &temp_mm_stats.bytes);
-		temp_mm_free_mm(shared->mm);
-		kfree(shared);
+		temp_mm_delete(shared);
 		return ERR_PTR(err);
 	}
 
@@ -910,15 +894,15 @@ pmd_t *temp_mm_percpu_init_shared(struct temp_mm_percpu *set, unsigned long *add
  *
  * Each CPU flushes what it has cached of them before it uses them the next time.
  *
- * Context: Process context; sleeps.
+ * Context: Any.  Does not sleep.
  */
 void temp_mm_percpu_changed(struct temp_mm_percpu *set)
 {
 	unsigned int cpu;
 
-	guard(cpus_read_lock)();
 	for_each_possible_cpu(cpu) {
-		struct temp_mm *t = *per_cpu_ptr(set->instance, cpu);
+		/* Pairs with smp_store_release() in temp_mm_cpu_prepare(). */
+		struct temp_mm *t = smp_load_acquire(per_cpu_ptr(set->instance, cpu));
 
 		if (t)
 			temporary_mm_changed(t->mm, TEMP_MM_BASE, TEMP_MM_BASE + TEMP_MM_SIZE);

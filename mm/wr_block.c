@@ -68,9 +68,12 @@ static int wr_block_reset(void *block, unsigned int order)
  * @order: %WR_BLOCK_ORDER, or less where that can't be had
  * @access: what the direct map is to allow
  *
- * The memory is zero and naturally aligned.  A piece of %WR_BLOCK_ORDER splits no
- * 2 MiB leaf; it can split a 1 GiB leaf into 2 MiB leaves.  A smaller one splits
- * the 2 MiB leaf that it is in, if that is still one, for good.
+ * The memory is naturally aligned.  A piece of %WR_BLOCK_ORDER splits no 2 MiB
+ * leaf; it can split a 1 GiB leaf into 2 MiB leaves.  A smaller one splits the
+ * 2 MiB leaf that it is in, if that is still one, for good.
+ *
+ * The contents are whatever somebody has written there last, so wipe them, through
+ * a mapping of one's own.  If this did it, then before the permission changes.
  *
  * With KASAN or debug_pagealloc the direct map may have 4 KiB leaves anyway.
  *
@@ -80,7 +83,7 @@ static int wr_block_reset(void *block, unsigned int order)
  */
 void *wr_block_alloc(unsigned int order, enum wr_block_access access)
 {
-	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN;
+	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN;
 	struct page *page;
 	void *block;
 

@@ -45,15 +45,6 @@
 #define WR_BATCH_OPS		64
 #define WR_BATCH_BYTES		4096
 
-/* Most pointers that __wr_links() sets at a time. */
-#define WR_MAX_LINKS		8
-
-/* One pointer to set: @slot is where it is, @val what it is to be. */
-struct wr_link {
-	void	*slot;
-	void	*val;
-};
-
 /* Operations of __wr_rmw(). */
 enum wr_rmw {
 	WR_XCHG,
@@ -74,10 +65,13 @@ enum wr_rmw {
  */
 #define __wr_after_init		__section(".data..wr_after_init")
 
+/* Names are copied, so that they are as good as what they name. */
+#define PRMEM_NAME_LEN		28
+
 /* What caches and pools have in common; first member of both. */
 struct prmem_owner {
 	/* private: */
-	const char	*name;
+	char		name[PRMEM_NAME_LEN];
 	u32		kind;
 };
 
@@ -124,7 +118,8 @@ struct pmalloc_pool;
 	struct wr_cache _name						\
 	__section(".data..wr_after_init.caches") __aligned(8) = {	\
 		.owner = { .name = #_name, .kind = PRMEM_KIND_CACHE },	\
-		.size = sizeof(_type),					\
+		.size = sizeof(_type) +					\
+			BUILD_BUG_ON_ZERO(sizeof(_type) > WR_CACHE_MAX_SIZE), \
 		.align = __alignof__(_type),				\
 		.useroffset = (_useroffset),				\
 		.usersize = (_usersize),				\
@@ -176,7 +171,6 @@ int __must_check wr_memcpy(void *dst, const void *src, size_t n);
 int __must_check wr_memset(void *dst, int c, size_t n);
 int __must_check __wr_rmw(const void *p, size_t size, enum wr_rmw op,
 			  u64 val, u64 *old);
-int __must_check __wr_links(const struct wr_link *links, unsigned int n);
 
 int __must_check wr_begin(void);
 void wr_end(void);
@@ -494,18 +488,23 @@ static inline int wr_begin(void)
 
 static inline void wr_end(void) { }
 
-/* Behind the object is what wr_cache_free_rcu() needs, in any context. */
-static inline size_t __wr_cache_rcu(const struct wr_cache *c)
+/* In front of the object is what wr_cache_free_rcu() needs, in any context. */
+static inline size_t __wr_cache_pad(const struct wr_cache *c)
 {
-	return ALIGN(c->size, sizeof(long));
+	return max(c->align, sizeof(struct rcu_head));
 }
 
 /* kmalloc() aligns powers of two to themselves. */
 static inline void *__must_check wr_cache_alloc(struct wr_cache *c, gfp_t gfp)
 {
-	size_t size = __wr_cache_rcu(c) + sizeof(struct rcu_head);
+	size_t size = __wr_cache_pad(c) + c->size;
+	void *p;
 
-	return kmalloc(c->align > ARCH_KMALLOC_MINALIGN ? roundup_pow_of_two(size) : size, gfp);
+	if (c->align > ARCH_KMALLOC_MINALIGN)
+		size = roundup_pow_of_two(size);
+	p = kmalloc(size, gfp);
+
+	return p ? p + __wr_cache_pad(c) : NULL;
 }
 
 static inline void *__must_check wr_cache_zalloc(struct wr_cache *c, gfp_t gfp)
@@ -515,14 +514,17 @@ static inline void *__must_check wr_cache_zalloc(struct wr_cache *c, gfp_t gfp)
 
 static inline int wr_cache_free(struct wr_cache *c, void *obj)
 {
-	kfree(obj);
+	if (obj)
+		kfree(obj - __wr_cache_pad(c));
 	return 0;
 }
 
 static inline int wr_cache_free_rcu(struct wr_cache *c, void *obj)
 {
+	void *p = obj - __wr_cache_pad(c);
+
 	if (obj)
-		kvfree_call_rcu(obj + __wr_cache_rcu(c), obj);
+		kvfree_call_rcu(p, p);
 	return 0;
 }
 

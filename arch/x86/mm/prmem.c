@@ -87,6 +87,21 @@ static void prmem_violation(struct prmem_walk *w, unsigned long *count,
 	++*count;
 }
 
+/* Is this an mm that windows are made of? */
+static bool prmem_is_writer(const struct mm_struct *mm)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		const struct temp_mm *t = *per_cpu_ptr(prmem_mms.instance, cpu);
+
+		if (t && t->mm == mm)
+			return true;
+	}
+
+	return prmem_mms.shared && mm == prmem_mms.shared->mm;
+}
+
 /*
  * Nobody is in the middle of a write when this runs.  So a window whose mm is
  * loaded is one that was left open.
@@ -269,14 +284,17 @@ int prmem_check(struct prmem_check *result)
 	if (prmem_unprotected)
 		return -ENODEV;
 
-	/* Nobody is about to protect some memory, or to give it back. */
-	guard(mutex)(&prmem_mutex);
-	prmem_find_places();
-
+	/* Before the mutex, in which those who start a CPU may want some memory. */
+	cpus_read_lock();
 	/* Tables of memory that is being removed are freed before they are cleared. */
 	get_online_mems();
-	stop_machine(prmem_walk_all, result, NULL);
+	/* Nobody is about to protect some memory, or to give it back. */
+	scoped_guard(mutex, &prmem_mutex) {
+		prmem_find_places();
+		stop_machine_cpuslocked(prmem_walk_all, result, NULL);
+	}
 	put_online_mems();
+	cpus_read_unlock();
 
 	return 0;
 }

@@ -476,9 +476,19 @@ static void prmem_test_cache_gives_back(struct kunit *test)
 /* User space gets what the cache lets it have. */
 static void prmem_test_cache_usercopy_window(struct kunit *test)
 {
+	static const struct {
+		size_t at, n;
+		bool ok;
+	} ranges[] __maybe_unused = {
+		{ 16, 16, true }, { 16, 1, true }, { 31, 1, true }, { 20, 8, true },
+		{ 15, 1, false }, { 32, 1, false }, { 15, 17, false }, { 16, 17, false },
+		{ 31, 2, false }, { 0, 16, false }, { 0, 64, false }, { 48, 16, false },
+		{ 16, SIZE_MAX, false }, { 16, SIZE_MAX - 15, false }, { 31, 1UL << 63, false },
+	};
 	struct cache_test *x = test->priv;
 	char *obj, buf[16] = {};
 	unsigned long user;
+	int i __maybe_unused;
 
 	x->c[0] = wr_cache_create("prmem_test", 64, 8, 16, 16);
 	KUNIT_ASSERT_NOT_NULL(test, x->c[0]);
@@ -491,6 +501,21 @@ static void prmem_test_cache_usercopy_window(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, copy_to_user((void __user *)user + 8, obj + 31, 1), 0);
 	KUNIT_EXPECT_EQ(test, copy_from_user(buf, (void __user *)user, 16), 0);
 	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(buf, 'x', 16), NULL);
+
+#ifdef CONFIG_HARDENED_USERCOPY
+	/* What it may not have ends in an oops, as LKDTM shows: so ask before. */
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		const char *name = NULL;
+
+		KUNIT_EXPECT_EQ_MSG(test, ranges[i].ok,
+				    prmem_check_usercopy(obj + ranges[i].at, ranges[i].n, true, &name),
+				    "%zu bytes at %zu", ranges[i].n, ranges[i].at);
+		KUNIT_EXPECT_STREQ(test, name, "prmem_test");
+		KUNIT_EXPECT_FALSE_MSG(test, prmem_check_usercopy(obj + ranges[i].at, ranges[i].n,
+								  false, &name),
+				       "%zu bytes to %zu", ranges[i].n, ranges[i].at);
+	}
+#endif
 }
 
 static struct kunit_case prmem_cache_cases[] = {

@@ -11,6 +11,7 @@
 #include <linux/prlist.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 
 #include "test_prmem.h"
 
@@ -466,6 +467,82 @@ static void prmem_test_hlist_unhashed(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, prmem_test_bucket.first, in);
 }
 
+#define PUBLISH_OPS	1000
+
+struct publish {
+	struct item *item;
+	int started, stop, done;
+	unsigned int round;	/* odd while the entry is whole if it can be found */
+	atomic_t found;
+	atomic_t half;
+};
+
+/* Whoever finds the entry finds all of it. */
+static void publish_read(void *info)
+{
+	struct publish *r = info;
+
+	/* Pairs with prmem_test_wait(). */
+	smp_store_release(&r->started, 1);
+	/* Pairs with smp_store_release() in prmem_test_list_publishes_whole(). */
+	while (!smp_load_acquire(&r->stop)) {
+		/* Pairs with smp_store_release() in prmem_test_list_publishes_whole(). */
+		unsigned int round = smp_load_acquire(&r->round);
+		/* The dependency pairs with the release in __wr_links(). */
+		struct list_head *first = READ_ONCE(prmem_test_list.next), *next;
+
+		cpu_relax();
+		if (!(round & 1) || first != &r->item->list)
+			continue;
+		next = READ_ONCE(first->next);
+		/* Pairs with smp_mb() in prmem_test_list_publishes_whole(). */
+		smp_rmb();
+		if (READ_ONCE(r->round) != round)
+			continue;
+		atomic_inc(&r->found);
+		if (next != &prmem_test_list)
+			atomic_inc(&r->half);
+	}
+	/* Pairs with prmem_test_wait(). */
+	smp_store_release(&r->done, 1);
+}
+
+static void prmem_test_list_publishes_whole(struct kunit *test)
+{
+	struct publish *r = kunit_kzalloc(test, sizeof(*r), GFP_KERNEL);
+	struct list_test *x = test->priv;
+	int cpu, i, err = 0;
+
+	prmem_test_need_cpus(test);
+	KUNIT_ASSERT_NOT_NULL(test, r);
+	r->item = x->pr[0];
+	/* The other CPU does nothing else until it is told to stop. */
+	preempt_disable();
+	cpu = prmem_test_other_cpu();
+	err = smp_call_function_single(cpu, publish_read, r, false);
+	if (!err && prmem_test_wait(&r->started)) {
+		for (i = 0; i < PUBLISH_OPS; i++) {
+			err |= wr_assign(r->item->list.next, NULL);
+			err |= wr_assign(r->item->list.prev, NULL);
+			/* Pairs with smp_load_acquire() in publish_read(). */
+			smp_store_release(&r->round, 2 * i + 1);
+			err |= prlist_add_rcu(&r->item->list, &prmem_test_list);
+			WRITE_ONCE(r->round, 2 * i + 2);
+			/* Pairs with smp_rmb() in publish_read(). */
+			smp_mb();
+			err |= prlist_del_rcu(&r->item->list);
+		}
+	}
+	/* Pairs with smp_load_acquire() in publish_read(). */
+	smp_store_release(&r->stop, 1);
+	KUNIT_EXPECT_TRUE(test, prmem_test_wait(&r->done));
+	preempt_enable();
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&r->half), 0);
+	kunit_info(test, "found %d times", atomic_read(&r->found));
+}
+
 /* Next to an entry that is sealed nothing can change, elsewhere it can. */
 static void prmem_test_list_sealed_neighbour(struct kunit *test)
 {
@@ -512,6 +589,7 @@ static struct kunit_case prmem_list_cases[] = {
 	KUNIT_CASE(prmem_test_list_all_or_nothing),
 	KUNIT_CASE(prmem_test_list_in_open_pool),
 	KUNIT_CASE(prmem_test_hlist_unhashed),
+	KUNIT_CASE(prmem_test_list_publishes_whole),
 	KUNIT_CASE(prmem_test_list_sealed_neighbour),
 	KUNIT_CASE(prmem_test_walker_is_clean),
 	{}

@@ -6,10 +6,12 @@
 #include <linux/mman.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
 #include <asm/sections.h>
+#include <asm/tsc.h>
 
 #include "test_prmem.h"
 
@@ -164,6 +166,66 @@ static void prmem_test_pool_make_ro_at_once(struct kunit *test)
 
 		KUNIT_EXPECT_EQ(test, pmalloc_make_pool_ro(pool), 0);
 		expect_state(test, obj, READ_ONLY, modes[i].name, "at once");
+		drop_pool(test, 0);
+	}
+}
+
+struct late_write {
+	u64 *obj;
+	int started, returned, done;
+	bool too_early;
+	int err;
+};
+
+/* A write that has begun takes its time. */
+static void write_late(void *info)
+{
+	cycles_t start = get_cycles();
+	struct late_write *l = info;
+	u64 *edit = wr_edit(NULL, l->obj);
+
+	l->err = PTR_ERR_OR_ZERO(edit);
+	/* Pairs with prmem_test_wait(). */
+	smp_store_release(&l->started, 1);
+	if (!l->err) {
+		while (!READ_ONCE(l->returned) && get_cycles() - start < 100ULL * tsc_khz)
+			cpu_relax();
+		l->too_early = READ_ONCE(l->returned);
+		/* As wr_put() does it, for what is no structure. */
+		WRITE_ONCE(*edit, 2);
+		wr_end();
+	}
+	/* Pairs with prmem_test_wait(). */
+	smp_store_release(&l->done, 1);
+}
+
+/* pmalloc_make_pool_ro() returns when nobody is in the middle of a write. */
+static void prmem_test_pool_make_ro_waits(struct kunit *test)
+{
+	struct late_write *l = kunit_kzalloc(test, sizeof(*l), GFP_KERNEL);
+	struct pmalloc_pool *pool;
+	int i;
+
+	prmem_test_need_cpus(test);
+	KUNIT_ASSERT_NOT_NULL(test, l);
+	for (i = 0; i < 3; i++) {
+		pool = new_pool(test, 0, 0, -1, i & 1 ? PMALLOC_MODE_WR : PMALLOC_MODE_START_WR);
+		memset(l, 0, sizeof(*l));
+		l->obj = new_object(test, pool, 64);
+		KUNIT_EXPECT_EQ(test, pmalloc_protect_pool(pool), 0);
+		KUNIT_EXPECT_EQ(test, wr_assign(*l->obj, 1), 0);
+
+		migrate_disable();
+		smp_call_function_single(prmem_test_other_cpu(), write_late, l, false);
+		KUNIT_EXPECT_TRUE(test, prmem_test_wait(&l->started));
+		KUNIT_EXPECT_EQ(test, pmalloc_make_pool_ro(pool), 0);
+		WRITE_ONCE(l->returned, 1);
+		KUNIT_EXPECT_TRUE(test, prmem_test_wait(&l->done));
+		migrate_enable();
+
+		KUNIT_EXPECT_EQ(test, l->err, 0);
+		KUNIT_EXPECT_FALSE(test, l->too_early);
+		KUNIT_EXPECT_EQ(test, *l->obj, 2);
 		drop_pool(test, 0);
 	}
 }
@@ -558,6 +620,7 @@ static void prmem_test_is_object_ordinary(struct kunit *test)
 static struct kunit_case prmem_pool_cases[] = {
 	KUNIT_CASE(prmem_test_pool_modes),
 	KUNIT_CASE(prmem_test_pool_make_ro_at_once),
+	KUNIT_CASE(prmem_test_pool_make_ro_waits),
 	KUNIT_CASE(prmem_test_pool_growth),
 	KUNIT_CASE(prmem_test_pool_alignment),
 	KUNIT_CASE(prmem_test_pool_refill),

@@ -505,15 +505,14 @@ static void prmem_test_cache_usercopy_window(struct kunit *test)
 #ifdef CONFIG_HARDENED_USERCOPY
 	/* What it may not have ends in an oops, as LKDTM shows: so ask before. */
 	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		size_t at = ranges[i].at, n = ranges[i].n;
 		const char *name = NULL;
 
-		KUNIT_EXPECT_EQ_MSG(test, ranges[i].ok,
-				    prmem_check_usercopy(obj + ranges[i].at, ranges[i].n, true, &name),
-				    "%zu bytes at %zu", ranges[i].n, ranges[i].at);
+		KUNIT_EXPECT_EQ_MSG(test, prmem_check_usercopy(obj + at, n, true, &name),
+				    ranges[i].ok, "%zu bytes at %zu", n, at);
 		KUNIT_EXPECT_STREQ(test, name, "prmem_test");
-		KUNIT_EXPECT_FALSE_MSG(test, prmem_check_usercopy(obj + ranges[i].at, ranges[i].n,
-								  false, &name),
-				       "%zu bytes to %zu", ranges[i].n, ranges[i].at);
+		KUNIT_EXPECT_FALSE_MSG(test, prmem_check_usercopy(obj + at, n, false, &name),
+				       "%zu bytes to %zu", n, at);
 	}
 #endif
 }

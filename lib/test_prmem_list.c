@@ -448,6 +448,37 @@ static void prmem_test_list_in_open_pool(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
 }
 
+/* With itself, nothing can be done that makes sense. */
+static void prmem_test_list_same(struct kunit *test)
+{
+	struct list_test *x = test->priv;
+
+	fill_lists(test, 3);
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL,
+			     prlist_splice_init(&prmem_test_list, &prmem_test_list));
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL,
+			     prlist_replace(&x->pr[1]->list, &x->pr[1]->list));
+	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL,
+			     prlist_replace_rcu(&x->pr[1]->list, &x->pr[1]->list));
+	expect_lists(test, 3);
+}
+
+/* In a pool that will never be written again there are no late writes. */
+static void prmem_test_list_in_ro_pool(struct kunit *test)
+{
+	struct pmalloc_pool *pool = pmalloc_create_pool(PMALLOC_MODE_RO);
+	struct list_head *entry;
+
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	entry = pzalloc(pool, sizeof(*entry));
+	KUNIT_EXPECT_NOT_NULL(test, entry);
+	if (entry)
+		prmem_expect_refused(test, PRMEM_OPEN, -EPERM,
+				     prlist_add(entry, &prmem_test_list));
+	KUNIT_EXPECT_TRUE(test, list_empty(&prmem_test_list));
+	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
+}
+
 /* A node that is in no bucket can't be taken out of one, nor be a neighbour. */
 static void prmem_test_hlist_unhashed(struct kunit *test)
 {
@@ -588,6 +619,8 @@ static struct kunit_case prmem_list_cases[] = {
 	KUNIT_CASE(prmem_test_hlist),
 	KUNIT_CASE(prmem_test_list_all_or_nothing),
 	KUNIT_CASE(prmem_test_list_in_open_pool),
+	KUNIT_CASE(prmem_test_list_in_ro_pool),
+	KUNIT_CASE(prmem_test_list_same),
 	KUNIT_CASE(prmem_test_hlist_unhashed),
 	KUNIT_CASE(prmem_test_list_publishes_whole),
 	KUNIT_CASE(prmem_test_list_sealed_neighbour),

@@ -138,6 +138,9 @@ static __always_inline int __prlist_replace(struct list_head *old, struct list_h
 	if (!__list_del_entry_valid(old))
 		return prmem_refuse(PRMEM_BAD_LIST, old, _RET_IP_);
 
+	if (new == old)
+		return prmem_refuse(PRMEM_BAD_LIST, old, _RET_IP_);
+
 	if (next == old)
 		return prlist_init(new);
 
@@ -241,6 +244,9 @@ int prlist_splice_init(struct list_head *list, struct list_head *head)
 {
 	struct list_head *first = READ_ONCE(list->next), *last = READ_ONCE(list->prev);
 	struct list_head *next = READ_ONCE(head->next);
+
+	if (list == head)
+		return prmem_refuse(PRMEM_BAD_LIST, list, _RET_IP_);
 
 	if (first == list)
 		return 0;

@@ -246,41 +246,6 @@ void *prmem_rw(const void *p)
 			   offset_in_page(p));
 }
 
-/**
- * prmem_set_kind - change what a descriptor is
- * @owner: the descriptor
- * @from: what it is
- * @to: PRMEM_KIND_*, or 0 for one that nobody may use
- *
- * Return: true; false if it was something else than @from.
- */
-bool prmem_set_kind(struct prmem_owner *owner, u32 from, u32 to)
-{
-	struct prmem_window w;
-	bool done;
-
-	if (WARN_ON_ONCE(prmem_open(&w)))
-		return false;
-	done = cmpxchg((u32 *)prmem_rw(&owner->kind), from, to) == from;
-	prmem_close(&w);
-
-	return done;
-}
-
-/**
- * prmem_may_grow - may this caller sleep for more memory?
- * @gfp: what the caller says
- *
- * What is held while memory is reclaimed for somebody is held for all, so those
- * who may not wait for file systems or devices can't wait for it either.
- *
- * Return: true if so.
- */
-bool prmem_may_grow(gfp_t gfp)
-{
-	return (current_gfp_context(gfp) & GFP_KERNEL) == GFP_KERNEL;
-}
-
 /* Checks. */
 
 static __always_inline enum prmem_refusal
@@ -323,7 +288,8 @@ prmem_check_area(const struct prmem_page *page, const struct prmem_owner *owner,
 	const struct prmem_page *head = prmem_page_of(page->head);
 	unsigned long offset, size;
 
-	if (unlikely(!head))
+	/* It is freed first. */
+	if (unlikely(!head || READ_ONCE(head->owner) != owner))
 		return PRMEM_FREED;
 
 	offset = ((unsigned long)page->index << PAGE_SHIFT) + offset_in_page(addr);
@@ -665,9 +631,26 @@ done:
 EXPORT_SYMBOL_GPL(__wr_rmw);
 
 /*
+ * A pool that is not protected yet, and will be write rare: nobody minds if this
+ * write comes after that.
+ */
+static bool prmem_open_for_links(const void *p)
+{
+	const struct prmem_owner *owner;
+	const struct prmem_page *page;
+	void *alias;
+
+	page = __prmem_find(p, &alias);
+	owner = page ? READ_ONCE(page->owner) : NULL;
+
+	return owner && READ_ONCE(owner->kind) == PRMEM_KIND_POOL &&
+		READ_ONCE(container_of(owner, struct pmalloc_pool, owner)->mode) & PMALLOC_WR;
+}
+
+/*
  * Where to set a pointer, and that it is what it should be: the neighbours of a
- * list say of each other that they are.  Memory of a pool that is not protected yet
- * can be written anyway, and so can ordinary memory, but not what makes the window.
+ * list say of each other that they are.  Ordinary memory can be written anyway, but
+ * not what makes the window.
  */
 static enum prmem_refusal prmem_check_link(const struct wr_link *link, void ***to)
 {
@@ -684,7 +667,8 @@ static enum prmem_refusal prmem_check_link(const struct wr_link *link, void ***t
 		addr - prmem_base >= PUD_SIZE;
 	if (ordinary)
 		alias = link->slot;
-	else if (unlikely(why != PRMEM_OK && why != PRMEM_OPEN))
+	else if (unlikely(why != PRMEM_OK) &&
+		 !(why == PRMEM_OPEN && prmem_open_for_links(link->slot)))
 		return why;
 
 	if (!ordinary)

@@ -11,7 +11,6 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/prmem.h>
-#include <linux/spinlock.h>
 #include <linux/temp_mm.h>
 #include <linux/wr_block.h>
 
@@ -258,7 +257,7 @@ struct wr_link {
 int __wr_links(const struct wr_link *links, unsigned int n, unsigned long caller);
 struct prmem_page *prmem_find(const void *p, void **alias);
 u32 prmem_claim(const struct prmem_owner *owner, unsigned int nr);
-void prmem_give_back(struct prmem_page *page);
+void prmem_give_back(struct prmem_page *page, const struct prmem_owner *owner);
 int prmem_grow(unsigned int nr);
 void prmem_shrink(void);
 void prmem_refill(void);

@@ -10,6 +10,7 @@
 #include <linux/log2.h>
 #include <linux/pgalloc.h>
 #include <linux/random.h>
+#include <linux/sched/mm.h>
 #include <linux/set_memory.h>
 #include <linux/workqueue.h>
 
@@ -89,12 +90,12 @@ static u32 prmem_claim_in(struct prmem_block *b, const struct prmem_owner *owner
  */
 u32 prmem_claim(const struct prmem_owner *owner, unsigned int nr)
 {
-	unsigned int i, slot, last = READ_ONCE(prmem_last_slot);
+	unsigned int i, slot = 0, last = READ_ONCE(prmem_last_slot);
 	unsigned int tries = PRMEM_MAX_BLOCKS;
 	struct prmem_block *b;
 	u32 head = 0;
 
-	for (i = 0; i < PRMEM_NR_SLOTS && tries && !head; i++) {
+	for (i = 0; nr && i < PRMEM_NR_SLOTS && tries && !head; i++) {
 		slot = (last + i) % PRMEM_NR_SLOTS;
 		b = &prmem_blocks[slot];
 		if (!READ_ONCE(b->nr_pages) || atomic_read(&b->free) < (int)nr)
@@ -111,29 +112,39 @@ u32 prmem_claim(const struct prmem_owner *owner, unsigned int nr)
 /**
  * prmem_give_back - wipe and free a page
  * @page: its metadata; nobody uses the page any more
+ * @owner: whose it is
  *
  * Context: No window is open.
  */
-void prmem_give_back(struct prmem_page *page)
+void prmem_give_back(struct prmem_page *page, const struct prmem_owner *owner)
 {
+	unsigned long pfn = PHYS_PFN(__pa(page));
 	struct prmem_block *b;
 	struct prmem_window w;
 	struct prmem_page *rw;
 	unsigned long index;
+	unsigned int slot;
 
 	if (WARN_ON_ONCE(prmem_open(&w)))
 		return;
 
-	b = &prmem_blocks[prmem_slot_of(PHYS_PFN(__pa(page)))];
+	slot = prmem_slot_of(pfn);
+	if (WARN_ON_ONCE(slot == PRMEM_NR_SLOTS))
+		goto close;
+	b = &prmem_blocks[slot];
 	index = page - prmem_pages(b);
+	if (WARN_ON_ONCE(index < b->nr_meta || index >= b->nr_pages || page->owner != owner))
+		goto close;
+
 	clear_page(prmem_rw((void *)prmem_pages(b) + index * PAGE_SIZE));
 	rw = prmem_rw(page);
 	memset((void *)rw + sizeof(rw->owner), 0, sizeof(*rw) - sizeof(rw->owner));
 	atomic_inc((atomic_t *)prmem_rw(&b->free));
 	/* Pairs with cmpxchg() in prmem_claim_run(). */
 	smp_store_release(&rw->owner, NULL);
-	prmem_close(&w);
 	atomic_inc(&prmem_nr_free);
+close:
+	prmem_close(&w);
 }
 
 /* Let a slot lead to a piece: by one leaf, or by a page table if it is smaller. */
@@ -275,6 +286,8 @@ static int prmem_add_block(unsigned int order)
 	/* Objects may hold the only pointer to something. */
 	kmemleak_alloc(block, PAGE_SIZE << order, 0, GFP_KERNEL);
 	atomic_add(nr - nr_meta, &prmem_nr_free);
+	/* For the one who has not found enough elsewhere. */
+	WRITE_ONCE(prmem_last_slot, slot);
 	trace_prmem_protect(block, nr, true);
 
 	return 0;
@@ -367,6 +380,41 @@ void prmem_shrink(void)
 		if (atomic_read(&prmem_nr_free) - atomic_read(&b->free) >= PRMEM_RESERVE_PAGES)
 			prmem_remove_block(slot);
 	}
+}
+
+/**
+ * prmem_set_kind - change what a descriptor is
+ * @owner: the descriptor
+ * @from: what it is
+ * @to: PRMEM_KIND_*, or 0 for one that nobody may use
+ *
+ * Return: true; false if it was something else than @from.
+ */
+bool prmem_set_kind(struct prmem_owner *owner, u32 from, u32 to)
+{
+	struct prmem_window w;
+	bool done;
+
+	if (WARN_ON_ONCE(prmem_open(&w)))
+		return false;
+	done = cmpxchg((u32 *)prmem_rw(&owner->kind), from, to) == from;
+	prmem_close(&w);
+
+	return done;
+}
+
+/**
+ * prmem_may_grow - may this caller sleep for more memory?
+ * @gfp: what the caller says
+ *
+ * What is held while memory is reclaimed for somebody is held for all, so those
+ * who may not wait for file systems or devices can't wait for it either.
+ *
+ * Return: true if so.
+ */
+bool prmem_may_grow(gfp_t gfp)
+{
+	return (current_gfp_context(gfp) & GFP_KERNEL) == GFP_KERNEL;
 }
 
 static void prmem_refill_work(struct work_struct *work)

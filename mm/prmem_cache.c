@@ -7,36 +7,35 @@
  * cache until the cache is destroyed, so that the memory of an object is never
  * that of an object of another type while somebody may still have a pointer.
  *
- * The lists of slabs are protected memory too.  The lock that serializes changes
- * of a list is not, so a list must not be believed: a slab is what its owner says,
- * and a slot belongs to the one whose locked instruction has set its bit.
+ * The lists of slabs are protected memory too, and so is the lock of a cache: a bit
+ * that is set through the window.  A spinlock_t has state in ordinary memory.
  */
 #define pr_fmt(fmt) "prmem: " fmt
 
 #include <linux/export.h>
-#include <linux/hash.h>
 #include <linux/init.h>
 #include <linux/log2.h>
 #include <linux/rcupdate.h>
-#include <linux/spinlock.h>
+/* It needs cpu_relax(). */
+#include <linux/bit_spinlock.h>
 
 #include "prmem.h"
 
 #define PRMEM_MIN_STRIDE	64	/* as many as there are bits, in a page */
 #define PRMEM_MAX_SLAB_ORDER	3	/* for objects that fit more than once */
 #define PRMEM_MAX_TRIES		16	/* slabs to look at that turn out to be full */
-#define PRMEM_LOCK_BITS		5
 
 DEFINE_PRMEM_CACHE(wr_caches, struct wr_cache);
 
-/* Protect nothing but the order of changes to the list of a cache. */
-static raw_spinlock_t prmem_locks[1 << PRMEM_LOCK_BITS] = {
-	[0 ... (1 << PRMEM_LOCK_BITS) - 1] = __RAW_SPIN_LOCK_UNLOCKED(prmem_locks),
-};
-
-static raw_spinlock_t *prmem_lock_of(const struct wr_cache *c)
+/* The window is open, and @c is a cache. */
+static void prmem_lock(const struct wr_cache *c)
 {
-	return &prmem_locks[hash_ptr(c, PRMEM_LOCK_BITS)];
+	bit_spin_lock(0, prmem_rw(&c->lock));
+}
+
+static void prmem_unlock(const struct wr_cache *c)
+{
+	bit_spin_unlock(0, prmem_rw(&c->lock));
 }
 
 static unsigned long prmem_all_slots(const struct wr_cache *c)
@@ -194,7 +193,6 @@ static int prmem_take_slot(struct wr_cache *c, struct prmem_page *slab)
  */
 static void *prmem_cache_take(struct wr_cache *c, u32 kind, bool zero)
 {
-	raw_spinlock_t *lock = prmem_lock_of(c);
 	struct prmem_window w;
 	void *obj = NULL;
 	int slot = -1;
@@ -203,18 +201,19 @@ static void *prmem_cache_take(struct wr_cache *c, u32 kind, bool zero)
 	if (prmem_open(&w))
 		return ERR_PTR(-EPERM);
 
-	if (!prmem_cache_ok(c) || READ_ONCE(c->owner.kind) != kind) {
+	/* Pairs with smp_store_release() in wr_cache_create(). */
+	if (!prmem_cache_ok(c) || smp_load_acquire(&c->owner.kind) != kind) {
 		prmem_close(&w);
 		return ERR_PTR(-EINVAL);
 	}
 
-	raw_spin_lock(lock);
+	prmem_lock(c);
 	do {
 		id = prmem_partial(c);
 		if (id)
 			slot = prmem_take_slot(c, prmem_page_of(id));
 	} while (id && slot < 0);
-	raw_spin_unlock(lock);
+	prmem_unlock(c);
 
 	if (id) {
 		obj = prmem_address_of(id) + slot * c->stride;
@@ -349,7 +348,6 @@ enum prmem_change { PRMEM_FREE, PRMEM_FREE_RCU, PRMEM_SEAL };
 static int prmem_change_slot(struct wr_cache *c, u32 kind, void *obj,
 			     enum prmem_change change, unsigned long caller)
 {
-	raw_spinlock_t *lock = prmem_lock_of(c);
 	struct prmem_page *slab;
 	enum prmem_refusal why;
 	struct prmem_window w;
@@ -361,10 +359,13 @@ static int prmem_change_slot(struct wr_cache *c, u32 kind, void *obj,
 	if (prmem_open(&w))
 		return prmem_refuse(PRMEM_BAD_CONTEXT, obj, caller);
 
-	raw_spin_lock(lock);
+	if (!prmem_cache_ok(c) || READ_ONCE(c->owner.kind) != kind) {
+		prmem_close(&w);
+		return prmem_refuse(PRMEM_BAD_OWNER, c, caller);
+	}
+
+	prmem_lock(c);
 	why = prmem_slot(c, obj, &slab, &slot);
-	if (why == PRMEM_OK && c->owner.kind != kind)
-		why = PRMEM_BAD_OWNER;
 	if (why == PRMEM_OK) {
 		switch (change) {
 		case PRMEM_FREE:
@@ -384,7 +385,7 @@ static int prmem_change_slot(struct wr_cache *c, u32 kind, void *obj,
 	}
 	if (why == PRMEM_OK && change != PRMEM_SEAL)
 		prmem_list_slab(c, slab);
-	raw_spin_unlock(lock);
+	prmem_unlock(c);
 	prmem_close(&w);
 
 	return why == PRMEM_OK ? 0 : prmem_refuse(why, obj, caller);
@@ -399,9 +400,9 @@ static int prmem_change_slot(struct wr_cache *c, u32 kind, void *obj,
  *
  * Context: Any but NMI.  Does not sleep.
  *
- * Return: 0; else nothing has changed: -EINVAL if @obj is not the start of an
- * object or is free already, -EPERM if it is sealed or of another cache, -EFAULT
- * if it is no protected memory.
+ * Return: 0; else nothing has changed: -EINVAL if @c is no cache, or @obj not the
+ * start of an object or free already; -EPERM if it is sealed or of another cache,
+ * -EFAULT if it is no protected memory.
  */
 int wr_cache_free(struct wr_cache *c, void *obj)
 {
@@ -513,7 +514,6 @@ struct wr_cache *wr_cache_create(const char *name, size_t size, size_t align,
 				 size_t useroffset, size_t usersize)
 {
 	struct wr_cache desc = {
-		.owner.kind = PRMEM_KIND_CACHE,
 		.size = size,
 		.align = align ?: sizeof(long),
 		.useroffset = useroffset,
@@ -539,6 +539,8 @@ struct wr_cache *wr_cache_create(const char *name, size_t size, size_t align,
 		return NULL;
 	rw = prmem_rw(c);
 	*rw = desc;
+	/* It is no cache before it is all there.  Pairs with prmem_cache_take(). */
+	smp_store_release(&rw->owner.kind, PRMEM_KIND_CACHE);
 	prmem_close(&w);
 
 	return c;
@@ -553,6 +555,8 @@ static bool prmem_any_slab(const struct wr_cache *c, bool (*fn)(struct prmem_pag
 	unsigned int slot, i;
 
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
+		guard(rcu)();
+
 		b = &prmem_blocks[slot];
 		for (i = b->nr_meta; i < b->nr_pages; i++) {
 			page = prmem_pages(b) + i;
@@ -573,11 +577,12 @@ static bool prmem_slab_in_use(struct prmem_page *slab)
 
 static bool prmem_free_slab(struct prmem_page *slab)
 {
+	const struct prmem_owner *owner = slab->owner;
 	unsigned int i = slab->nr;
 
 	/* The first page last: it has the number of pages. */
 	while (i--)
-		prmem_give_back(slab + i);
+		prmem_give_back(slab + i, owner);
 
 	return false;
 }

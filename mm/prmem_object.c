@@ -101,7 +101,7 @@ bool prmem_check_usercopy(const void *ptr, unsigned long n, bool to_user, const 
 	/* Until a pool is protected, it is like any other memory. */
 	if (!to_user)
 		return why == PRMEM_OPEN;
-	if (why != PRMEM_OK)
+	if (why != PRMEM_OK || !owner)
 		return false;
 	if (owner->kind != PRMEM_KIND_CACHE)
 		return true;

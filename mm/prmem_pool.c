@@ -29,12 +29,18 @@ DEFINE_PRMEM_CACHE(pmalloc_pools, struct pmalloc_pool);
 #define PMALLOC_MAX_RUN	((1U << WR_BLOCK_ORDER) -			\
 			 PFN_UP(sizeof(struct prmem_page) << WR_BLOCK_ORDER))
 
+/* The offset in an area that nobody has anything of. */
+#define PMALLOC_NOTHING	ULONG_MAX
+
 static bool pmalloc_pool_ok(const struct pmalloc_pool *pool)
 {
 	guard(rcu)();
 
-	return pool && prmem_object_ok(&pmalloc_pools, pool) &&
-		READ_ONCE(pool->owner.kind) == PRMEM_KIND_POOL;
+	if (!pool || !prmem_object_ok(&pmalloc_pools, pool))
+		return false;
+
+	/* Pairs with smp_store_release() in __pmalloc_create_pool(). */
+	return smp_load_acquire(&pool->owner.kind) == PRMEM_KIND_POOL;
 }
 
 static void *pmalloc_area_address(const struct prmem_page *head)
@@ -79,7 +85,8 @@ struct pmalloc_pool *__pmalloc_create_pool(const char *name, size_t refill,
 	rw->mode = mode;
 	rw->align = align_order < 0 ? ARCH_KMALLOC_MINALIGN : 1U << align_order;
 	rw->refill = PFN_UP(refill ?: 1);
-	rw->owner.kind = PRMEM_KIND_POOL;
+	/* It is no pool before it is all there.  Pairs with pmalloc_pool_ok(). */
+	smp_store_release(&rw->owner.kind, PRMEM_KIND_POOL);
 	prmem_close(&w);
 
 	return pool;
@@ -97,14 +104,29 @@ static void pmalloc_join(u32 id, u32 first, unsigned int i, u32 more)
 	WRITE_ONCE(page->head, first);
 }
 
-static void pmalloc_free_pages(u32 id)
+static void pmalloc_free_pages(const struct pmalloc_pool *pool, u32 id)
 {
 	while (id) {
 		struct prmem_page *page = prmem_page_of(id);
 
 		id = page->more;
-		prmem_give_back(page);
+		prmem_give_back(page, &pool->owner);
 		cond_resched();
+	}
+}
+
+/* Pages of which nobody can tell who else maps them are for nobody any more. */
+static void pmalloc_lose_pages(u32 id)
+{
+	struct prmem_page *page;
+	struct prmem_window w;
+
+	for (; id; id = page->more) {
+		page = prmem_page_of(id);
+		if (WARN_ON_ONCE(prmem_open(&w)))
+			return;
+		prmem_set(page->owner, &prmem_meta);
+		prmem_close(&w);
 	}
 }
 
@@ -120,8 +142,10 @@ static u32 pmalloc_claim_single(struct pmalloc_pool *pool, unsigned int nr)
 			if (prmem_open(&w))
 				goto fail;
 			id = prmem_claim(&pool->owner, 1);
-			if (id)
+			if (id) {
 				prmem_set(prmem_page_of(id)->more, more);
+				prmem_set(prmem_page_of(id)->offset, PMALLOC_NOTHING);
+			}
 			prmem_close(&w);
 		} while (!id && !prmem_grow(1));
 
@@ -134,7 +158,7 @@ static u32 pmalloc_claim_single(struct pmalloc_pool *pool, unsigned int nr)
 	return more;
 
 fail:
-	pmalloc_free_pages(more);
+	pmalloc_free_pages(pool, more);
 	return 0;
 }
 
@@ -147,6 +171,10 @@ static int pmalloc_map_page(pte_t *pte, unsigned long addr, void *data)
 {
 	struct pmalloc_view *v = data;
 	const struct prmem_page *page = prmem_page_of(v->next);
+
+	/* The address comes from lists in ordinary memory. */
+	if (WARN_ON_ONCE(!pte_none(ptep_get(pte))))
+		return -EBUSY;
 
 	set_pte_at(&init_mm, addr, pte,
 		   pfn_pte(PHYS_PFN(__pa(prmem_address_of(v->next))), v->prot));
@@ -190,6 +218,7 @@ static u32 pmalloc_area_viewed(struct pmalloc_pool *pool, unsigned int nr, pgpro
 	struct prmem_window w;
 	unsigned long view;
 	unsigned int i;
+	int err;
 
 	if (!first)
 		return 0;
@@ -207,19 +236,25 @@ static u32 pmalloc_area_viewed(struct pmalloc_pool *pool, unsigned int nr, pgpro
 		goto fail;
 
 	view = (unsigned long)area->addr;
-	if (WARN_ON_ONCE(prmem_open(&w)))
+	if (WARN_ON_ONCE(view < VMALLOC_START || view > VMALLOC_END - size || prmem_open(&w))) {
+		pmalloc_lose_pages(first);
 		return 0;
+	}
 	prmem_set(prmem_page_of(first)->view, view);
 	prmem_set(prmem_page_of(first)->nr, nr);
 	prmem_close(&w);
-	if (!apply_to_page_range(&init_mm, view, size, pmalloc_map_page, &v))
+	err = apply_to_page_range(&init_mm, view, size, pmalloc_map_page, &v);
+	if (!err)
 		return first;
 
-	if (!pmalloc_unmap_view(first))
+	/* Not to unmap what is somebody else's. */
+	if (err == -EBUSY || !pmalloc_unmap_view(first)) {
+		pmalloc_lose_pages(first);
 		return 0;
+	}
 	flush_tlb_kernel_range(view, view + size);
 fail:
-	pmalloc_free_pages(first);
+	pmalloc_free_pages(pool, first);
 	return 0;
 }
 
@@ -233,6 +268,8 @@ static u32 pmalloc_area_run(struct pmalloc_pool *pool, unsigned int nr)
 		if (prmem_open(&w))
 			return 0;
 		first = prmem_claim(&pool->owner, nr);
+		if (first)
+			prmem_set(prmem_page_of(first)->offset, PMALLOC_NOTHING);
 		for (i = 0; first && i + 1 < nr; i++)
 			prmem_set(prmem_page_of(first + i)->more, first + i + 1);
 		prmem_close(&w);
@@ -273,11 +310,13 @@ static int pmalloc_protect_area(struct prmem_page *head)
 static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 {
 	unsigned int nr = max_t(unsigned int, PFN_UP(size), pool->refill);
+	unsigned long bytes = (unsigned long)nr << PAGE_SHIFT;
 	bool start = pool->mode & PMALLOC_START;
 	struct prmem_page *head;
 	struct prmem_window w;
 	u32 area, newest;
-	int err = 0;
+	int err;
+	bool ok;
 
 	newest = READ_ONCE(pool->area);
 	head = prmem_page_of(newest);
@@ -297,16 +336,24 @@ static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 	if (WARN_ON_ONCE(prmem_open(&w)))
 		return -EPERM;
 	head = prmem_page_of(area);
-	prmem_set(head->offset, (unsigned long)nr << PAGE_SHIFT);
 	prmem_set(head->next, newest);
 	if (start)
 		prmem_set(head->flags, PRMEM_PAGE_PROTECTED);
-	/* Pairs with READ_ONCE() in pmalloc_take().  It has not changed: see prmem_mutex. */
-	if (WARN_ON_ONCE(cmpxchg((u32 *)prmem_rw(&pool->area), newest, area) != newest))
-		err = -EBUSY;
+	/* Pairs with READ_ONCE() in prmem_check_area(). */
+	smp_store_release((unsigned long *)prmem_rw(&head->offset), bytes);
+	/*
+	 * Pairs with READ_ONCE() in pmalloc_take().  All is as it was, but if somebody
+	 * has opened prmem_mutex.
+	 */
+	ok = pmalloc_pool_ok(pool) && !(pool->mode & PMALLOC_START) == !start &&
+		cmpxchg((u32 *)prmem_rw(&pool->area), newest, area) == newest;
 	prmem_close(&w);
+	if (WARN_ON_ONCE(!ok)) {
+		pmalloc_lose_pages(area);
+		return -EBUSY;
+	}
 
-	return err;
+	return 0;
 }
 
 /* An object of the newest area; NULL if it does not fit, or an error. */
@@ -332,8 +379,8 @@ static void *pmalloc_take(struct pmalloc_pool *pool, size_t size)
 	}
 
 	head = prmem_page_of(READ_ONCE(pool->area));
-	while (head && (pool->mode & PMALLOC_START ||
-			!(READ_ONCE(head->flags) & PRMEM_PAGE_PROTECTED))) {
+	while (head && !(pool->mode & PMALLOC_START) ==
+		       !(READ_ONCE(head->flags) & PRMEM_PAGE_PROTECTED)) {
 		old = READ_ONCE(head->offset);
 		if (old < size)
 			break;
@@ -358,6 +405,9 @@ static void *pmalloc_take_grow(struct pmalloc_pool *pool, size_t size)
 	do {
 		obj = pmalloc_take(pool, size);
 	} while (!obj && !pmalloc_grow(pool, size));
+	/* Blocks that were not enough. */
+	if (!obj)
+		prmem_shrink();
 	prmem_refill();
 
 	return obj;
@@ -435,9 +485,10 @@ char *pstrdup(struct pmalloc_pool *pool, const char *s)
 	if (!copy)
 		return NULL;
 
+	/* The last byte is there already, whatever has become of that of @s. */
 	if (!(pool->mode & PMALLOC_START))
-		memcpy(copy, s, size);
-	else if (wr_memcpy(copy, s, size))
+		memcpy(copy, s, size - 1);
+	else if (wr_memcpy(copy, s, size - 1))
 		return NULL;
 
 	return copy;
@@ -570,7 +621,7 @@ int pmalloc_destroy_pool(struct pmalloc_pool *pool)
 
 	for (id = pool->area; id; id = next) {
 		next = prmem_page_of(id)->next;
-		pmalloc_free_pages(id);
+		pmalloc_free_pages(pool, id);
 	}
 	prmem_free_descriptor(&pmalloc_pools, pool);
 	prmem_shrink();

@@ -25,6 +25,29 @@ static enum pg_level wr_block_level(const void *block)
 	return level;
 }
 
+/*
+ * Free memory is writable.  What is not is the kernel's text, its constants, or
+ * another block, and the lists of free pages, which anybody can write to, lie.
+ */
+static bool wr_block_is_free(const void *block, unsigned int order)
+{
+	unsigned long addr = (unsigned long)block, end = addr + (PAGE_SIZE << order);
+
+	if (!IS_ALIGNED(addr, PAGE_SIZE << order))
+		return false;
+
+	while (addr < end) {
+		unsigned int level;
+		pte_t *pte = lookup_address(addr, &level);
+
+		if (!pte || !pte_present(*pte) || !(pte_flags(*pte) & _PAGE_RW))
+			return false;
+		addr = (addr & page_level_mask(level)) + page_level_size(level);
+	}
+
+	return true;
+}
+
 static int wr_block_set(void *block, unsigned int order, enum wr_block_access access)
 {
 	enum pg_level before = wr_block_level(block);
@@ -103,6 +126,11 @@ void *wr_block_alloc(unsigned int order, enum wr_block_access access)
 	}
 
 	block = page_address(page);
+	if (WARN_ONCE(!wr_block_is_free(block, order), "%p: not free, but allocated\n", block)) {
+		atomic_long_inc(&wr_block_stats.failed);
+		return NULL;
+	}
+
 	if (wr_block_set(block, order, access)) {
 		atomic_long_inc(&wr_block_stats.failed);
 		/* Some leaves may have changed before there was no memory to split the next. */

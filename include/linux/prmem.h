@@ -83,6 +83,7 @@ struct prmem_owner {
 struct wr_cache {
 	/* private: */
 	struct prmem_owner owner;
+	unsigned long	lock;		/* of what follows from partial */
 	u32		size;		/* of an object, as its user knows it */
 	u32		align;
 	u32		stride;		/* from one object to the next */

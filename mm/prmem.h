@@ -268,7 +268,7 @@ void *prmem_alloc_descriptor(struct wr_cache *of);
 void prmem_free_descriptor(struct wr_cache *of, void *obj);
 bool prmem_set_kind(struct prmem_owner *owner, u32 from, u32 to);
 bool prmem_may_grow(gfp_t gfp);
-bool prmem_object_ok(const struct wr_cache *c, const void *obj);
+void *prmem_object_rw(const struct wr_cache *c, const void *obj);
 
 enum prmem_pfn_state {
 	PRMEM_PFN_NONE,		/* ordinary memory */

@@ -27,17 +27,6 @@
 
 DEFINE_PRMEM_CACHE(wr_caches, struct wr_cache);
 
-/* The window is open, and @c is a cache. */
-static void prmem_lock(const struct wr_cache *c)
-{
-	bit_spin_lock(0, prmem_rw(&c->lock));
-}
-
-static void prmem_unlock(const struct wr_cache *c)
-{
-	bit_spin_unlock(0, prmem_rw(&c->lock));
-}
-
 static unsigned long prmem_all_slots(const struct wr_cache *c)
 {
 	return ~0UL >> (BITS_PER_LONG - c->nr_slots);
@@ -67,15 +56,15 @@ static void prmem_cache_setup(struct wr_cache *c)
 }
 
 /**
- * prmem_object_ok - is this a live object of a cache?
+ * prmem_object_rw - where the window has a live object of a cache
  * @c: a cache that is known to be one
  * @obj: any address
  *
  * Context: Interrupts off, or rcu_read_lock().
  *
- * Return: true if @obj is the start of an object that is allocated.
+ * Return: the address; NULL if @obj is not the start of an object that is allocated.
  */
-bool prmem_object_ok(const struct wr_cache *c, const void *obj)
+void *prmem_object_rw(const struct wr_cache *c, const void *obj)
 {
 	const struct prmem_page *page, *head;
 	unsigned int offset, slot;
@@ -83,28 +72,38 @@ bool prmem_object_ok(const struct wr_cache *c, const void *obj)
 
 	page = prmem_find(obj, &alias);
 	if (!page || READ_ONCE(page->owner) != &c->owner)
-		return false;
+		return NULL;
 
 	head = prmem_page_of(page->head);
 	if (!head)
-		return false;
+		return NULL;
 
 	offset = (page->index << PAGE_SHIFT) + offset_in_page(obj);
 	slot = offset / c->stride;
 
-	return slot < c->nr_slots && offset == slot * c->stride &&
-		(READ_ONCE(head->used) & ~READ_ONCE(head->dying) & BIT(slot));
+	if (slot >= c->nr_slots || offset != slot * c->stride ||
+	    !(READ_ONCE(head->used) & ~READ_ONCE(head->dying) & BIT(slot)))
+		return NULL;
+
+	return alias;
 }
 
-/* The caller's pointer may be anything: a cache is where caches are. */
-static bool prmem_cache_ok(const struct wr_cache *c)
+/*
+ * Where the window has a cache.  The caller's pointer may be anything: a cache is
+ * where caches are.
+ */
+static struct wr_cache *prmem_cache_rw(const struct wr_cache *c, u32 kind)
 {
 	unsigned long offset = (unsigned long)c - (unsigned long)__start_wr_caches;
+	struct wr_cache *rw;
 
-	if (offset < (unsigned long)__end_wr_caches - (unsigned long)__start_wr_caches)
-		return offset % sizeof(*c) == 0;
+	if (offset >= (unsigned long)__end_wr_caches - (unsigned long)__start_wr_caches)
+		rw = prmem_object_rw(&wr_caches, c);
+	else
+		rw = offset % sizeof(*c) ? NULL : prmem_rw(c);
 
-	return prmem_object_ok(&wr_caches, c);
+	/* Pairs with smp_store_release() in wr_cache_create(). */
+	return rw && smp_load_acquire(&rw->owner.kind) == kind ? rw : NULL;
 }
 
 /*
@@ -194,6 +193,7 @@ static int prmem_take_slot(struct wr_cache *c, struct prmem_page *slab)
 static void *prmem_cache_take(struct wr_cache *c, u32 kind, bool zero)
 {
 	struct prmem_window w;
+	struct wr_cache *rw;
 	void *obj = NULL;
 	int slot = -1;
 	u32 id;
@@ -201,19 +201,19 @@ static void *prmem_cache_take(struct wr_cache *c, u32 kind, bool zero)
 	if (prmem_open(&w))
 		return ERR_PTR(-EPERM);
 
-	/* Pairs with smp_store_release() in wr_cache_create(). */
-	if (!prmem_cache_ok(c) || smp_load_acquire(&c->owner.kind) != kind) {
+	rw = prmem_cache_rw(c, kind);
+	if (!rw) {
 		prmem_close(&w);
 		return ERR_PTR(-EINVAL);
 	}
 
-	prmem_lock(c);
+	bit_spin_lock(0, &rw->lock);
 	do {
 		id = prmem_partial(c);
 		if (id)
 			slot = prmem_take_slot(c, prmem_page_of(id));
 	} while (id && slot < 0);
-	prmem_unlock(c);
+	bit_spin_unlock(0, &rw->lock);
 
 	if (id) {
 		obj = prmem_address_of(id) + slot * c->stride;
@@ -351,6 +351,7 @@ static int prmem_change_slot(struct wr_cache *c, u32 kind, void *obj,
 	struct prmem_page *slab;
 	enum prmem_refusal why;
 	struct prmem_window w;
+	struct wr_cache *rw;
 	unsigned int slot;
 
 	if (!c)
@@ -359,12 +360,13 @@ static int prmem_change_slot(struct wr_cache *c, u32 kind, void *obj,
 	if (prmem_open(&w))
 		return prmem_refuse(PRMEM_BAD_CONTEXT, obj, caller);
 
-	if (!prmem_cache_ok(c) || READ_ONCE(c->owner.kind) != kind) {
+	rw = prmem_cache_rw(c, kind);
+	if (!rw) {
 		prmem_close(&w);
 		return prmem_refuse(PRMEM_BAD_OWNER, c, caller);
 	}
 
-	prmem_lock(c);
+	bit_spin_lock(0, &rw->lock);
 	why = prmem_slot(c, obj, &slab, &slot);
 	if (why == PRMEM_OK) {
 		switch (change) {
@@ -385,7 +387,7 @@ static int prmem_change_slot(struct wr_cache *c, u32 kind, void *obj,
 	}
 	if (why == PRMEM_OK && change != PRMEM_SEAL)
 		prmem_list_slab(c, slab);
-	prmem_unlock(c);
+	bit_spin_unlock(0, &rw->lock);
 	prmem_close(&w);
 
 	return why == PRMEM_OK ? 0 : prmem_refuse(why, obj, caller);
@@ -608,7 +610,7 @@ int wr_cache_destroy(struct wr_cache *c)
 	guard(mutex)(&prmem_mutex);
 
 	scoped_guard(rcu)
-		ok = prmem_object_ok(&wr_caches, c);
+		ok = prmem_object_rw(&wr_caches, c);
 	if (!ok)
 		return prmem_refuse(PRMEM_BAD_OWNER, c, _RET_IP_);
 

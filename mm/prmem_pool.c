@@ -36,7 +36,7 @@ static bool pmalloc_pool_ok(const struct pmalloc_pool *pool)
 {
 	guard(rcu)();
 
-	if (!pool || !prmem_object_ok(&pmalloc_pools, pool))
+	if (!pool || !prmem_object_rw(&pmalloc_pools, pool))
 		return false;
 
 	/* Pairs with smp_store_release() in __pmalloc_create_pool(). */

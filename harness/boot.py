@@ -137,6 +137,10 @@ def kernel_cmdline(scenario, panic_on_warn=True):
     words.append(f"kunit.filter_glob={glob}" if glob else "kunit.enable=0")
     if scenario.run:
         words += ["steps=" + ",".join(scenario.run), "results=/dev/ttyS1"]
+    if scenario.kunit:
+        # A second after boot Linux moves to another clock and stops all CPUs for it; a test that waits for
+        # another CPU with preemption off would wait in vain.
+        words.append("clocksource=hpet")
     if scenario.cmdline:
         words.append(scenario.cmdline)
     return " ".join(words)

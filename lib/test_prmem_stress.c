@@ -615,9 +615,8 @@ static int churn(void *data)
 			atomic_add(!!wr_cache_free(c, obj[k]), &t->bad);
 			atomic_add(!wr_assign(obj[k][0], 0), &t->bad);
 		}
+		/* From here on the memory may be another thread's. */
 		atomic_add(!!wr_cache_destroy(c), &t->bad);
-		for (k = 0; k < ARRAY_SIZE(obj); k++)
-			atomic_add(obj[k] && !wr_assign(obj[k][0], 0), &t->bad);
 	}
 	if (kept) {
 		atomic_add(*kept > ARRAY_SIZE(obj) * CHURN_ROUNDS, &t->bad);

@@ -528,7 +528,8 @@ static void prmem_test_not_torn(struct kunit *test)
 		preempt_disable();
 		smp_call_function_single_async(prmem_test_other_cpu(), &csd);
 		prmem_test_wait(&r.started);
-		for (k = 0; k < 300; k++) {
+		/* Until the other CPU has had a look, which an emulator may keep it from. */
+		for (k = 0; k < 300 || (atomic_read(&r.seen) <= 2 && k < 300000); k++) {
 			u64 val = k & 1 ? 0 : ~0ULL;
 
 			err |= wr_assign(obj->q, val);

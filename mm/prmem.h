@@ -170,7 +170,7 @@ static inline bool prmem_is_static(unsigned long addr)
  */
 static __always_inline bool prmem_block_has(const struct prmem_block *b, unsigned long pfn)
 {
-	/* Pairs with smp_store_release() in prmem_add_block(). */
+	/* Pairs with smp_store_release() in prmem_fill_block(). */
 	u32 nr = smp_load_acquire(&b->nr_pages);
 
 	return pfn - b->pfn < nr;
@@ -266,7 +266,7 @@ enum prmem_refusal prmem_check_range(const struct wr_cache *c, const void *p, si
 				     bool write);
 void *prmem_alloc_descriptor(struct wr_cache *of);
 void prmem_free_descriptor(struct wr_cache *of, void *obj);
-bool prmem_set_kind(struct prmem_owner *owner, u32 from, u32 to);
+bool prmem_replace(const u32 *p, u32 from, u32 to);
 bool prmem_may_grow(gfp_t gfp);
 void *prmem_object_rw(const struct wr_cache *c, const void *obj);
 

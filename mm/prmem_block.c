@@ -191,18 +191,25 @@ static void prmem_unmap_slot(unsigned int slot)
 	}
 }
 
-/*
- * Take or leave a slot.  prmem_mutex is ordinary memory: were it broken, two blocks
- * could get the same slot, and the metadata of one lead to writes to the other.
+/**
+ * prmem_replace - change what a slot or a descriptor is, if nobody else has
+ * @p: a word of metadata that says so
+ * @from: what it is
+ * @to: what it is to be
+ *
+ * prmem_mutex is ordinary memory.  Were it broken, two blocks could get the same
+ * slot, and the metadata of one lead to writes to the other.
+ *
+ * Return: true; false if it was something else than @from.
  */
-static bool prmem_mark_slot(unsigned int slot, u32 from, u32 to)
+bool prmem_replace(const u32 *p, u32 from, u32 to)
 {
 	struct prmem_window w;
 	bool done;
 
 	if (WARN_ON_ONCE(prmem_open(&w)))
 		return false;
-	done = cmpxchg((u32 *)prmem_rw(&prmem_blocks[slot].taken), from, to) == from;
+	done = cmpxchg((u32 *)prmem_rw(p), from, to) == from;
 	prmem_close(&w);
 
 	return done;
@@ -215,7 +222,7 @@ static unsigned int prmem_free_slot(void)
 	for (i = 0; i < PRMEM_NR_SLOTS; i++) {
 		slot = (start + i) % PRMEM_NR_SLOTS;
 		if (slot != PRMEM_STATIC_SLOT && !prmem_blocks[slot].taken &&
-		    prmem_mark_slot(slot, 0, 1))
+		    prmem_replace(&prmem_blocks[slot].taken, 0, 1))
 			return slot;
 	}
 
@@ -297,7 +304,7 @@ unmap:
 free:
 	wr_block_free(block, order);
 fail:
-	prmem_mark_slot(slot, 1, 0);
+	prmem_replace(&prmem_blocks[slot].taken, 1, 0);
 	return err;
 }
 
@@ -353,7 +360,7 @@ static void prmem_remove_block(unsigned int slot)
 	 */
 	synchronize_rcu();
 	prmem_unmap_slot(slot);
-	prmem_mark_slot(slot, 1, 0);
+	prmem_replace(&prmem_blocks[slot].taken, 1, 0);
 	for (i = 0; i < nr; i++)
 		set_page_private(virt_to_page(block) + i, 0);
 	kmemleak_free(block);
@@ -380,27 +387,6 @@ void prmem_shrink(void)
 		if (atomic_read(&prmem_nr_free) - atomic_read(&b->free) >= PRMEM_RESERVE_PAGES)
 			prmem_remove_block(slot);
 	}
-}
-
-/**
- * prmem_set_kind - change what a descriptor is
- * @owner: the descriptor
- * @from: what it is
- * @to: PRMEM_KIND_*, or 0 for one that nobody may use
- *
- * Return: true; false if it was something else than @from.
- */
-bool prmem_set_kind(struct prmem_owner *owner, u32 from, u32 to)
-{
-	struct prmem_window w;
-	bool done;
-
-	if (WARN_ON_ONCE(prmem_open(&w)))
-		return false;
-	done = cmpxchg((u32 *)prmem_rw(&owner->kind), from, to) == from;
-	prmem_close(&w);
-
-	return done;
 }
 
 /**

@@ -618,13 +618,13 @@ int wr_cache_destroy(struct wr_cache *c)
 		return prmem_refuse(PRMEM_BUSY, c, _RET_IP_);
 
 	/* Nobody begins to allocate from it now, and those who have are done. */
-	if (!prmem_set_kind(&c->owner, PRMEM_KIND_CACHE, 0))
+	if (!prmem_replace(&c->owner.kind, PRMEM_KIND_CACHE, 0))
 		return prmem_refuse(PRMEM_BAD_OWNER, c, _RET_IP_);
 	synchronize_rcu();
 
 	/* An object that somebody has allocated in that moment. */
 	if (prmem_any_slab(c, prmem_slab_in_use)) {
-		prmem_set_kind(&c->owner, 0, PRMEM_KIND_CACHE);
+		prmem_replace(&c->owner.kind, 0, PRMEM_KIND_CACHE);
 		return prmem_refuse(PRMEM_BUSY, c, _RET_IP_);
 	}
 

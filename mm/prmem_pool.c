@@ -600,7 +600,7 @@ int pmalloc_destroy_pool(struct pmalloc_pool *pool)
 		return prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
 
 	/* Nobody begins to use it now, and those who have are done. */
-	if (!prmem_set_kind(&pool->owner, PRMEM_KIND_POOL, 0))
+	if (!prmem_replace(&pool->owner.kind, PRMEM_KIND_POOL, 0))
 		return prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
 	synchronize_rcu();
 

@@ -118,6 +118,13 @@ BARS = (
     Bar("footprint_100k_64", "bytes", "<=", 6800000),
     Bar("footprint_100k_64", "splits", "==", 0),
     same_kernel("read_list_1000", "instructions_median", "==", 1, "read_list_1000_plain"),
+    Bar("ima_measure", "instructions_median", "<=", 1.1, "ima_measure"),
+    Bar("ima_measure", "cr3_writes", "<=", 2),
+    Bar("ima_lookup", "instructions_median", "==", 1, "ima_lookup"),
+    Bar("ima_lookup_table", "instructions_median", "==", 1, "ima_lookup_table"),
+    Bar("ima_read_list", "instructions_median", "==", 1, "ima_read_list"),
+    Bar("ima_read_list_binary", "instructions_median", "==", 1, "ima_read_list_binary"),
+    Bar("ima_footprint_10k", "bytes", "<=", 1.15, "ima_footprint_10k"),
 )
 
 # What a row has from the guest.
@@ -168,9 +175,9 @@ def parse_results(text):
 def boot_once(kernel, machine, objdir, initrd, plugin):
     """Boot one kernel; returns (what the plugin counted, what the guest said)."""
     label = f"bench-{kernel}-{machine.label()}"
-    step = "bench_run" + (":" + "+".join(machine.rows) if machine.rows else "")
+    steps = ["bench_run:" + "+".join(machine.rows)] if machine.rows else ["bench_run", "bench_ima"]
     scenario = boot.Scenario(label, build=CONFIG, emulator=machine.emulator, cpu=machine.cpu, smp=machine.cpus,
-                             cmdline=f"pti={machine.pti} {machine.cmdline}".strip(), run=[step], timeout=300,
+                             cmdline=f"pti={machine.pti} {machine.cmdline}".strip(), run=steps, timeout=300,
                              memory=machine.memory)
     results, counts, log = (LOGS / f"boot-{label}{end}" for end in (".results", ".counts", ".log"))
     counts.unlink(missing_ok=True)

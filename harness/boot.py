@@ -7,8 +7,10 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +59,9 @@ class Scenario:
     allow_splat: list = field(default_factory=list)  # regexes of reports that may be there, about what is not ours
     tracer_selftest: str = ""   # "yes": the tests that ftrace runs on itself during boot, 20 s of them
     threads: str = "single"     # of TCG: all CPUs in turn, or "multi"; see THREADS
+    tpm: str = ""               # "yes": a TPM 2.0 of its own, new at every boot; not in Bochs
+    kexec: str = ""             # "yes": the guest's /boot has this kernel and an initramfs, for kexec
+    dump: str = ""              # "yes": a third serial port for what the host looks at, LABEL.dump
     timeout: int = 180
     extra: str = ""             # "yes": not part of make test, only run when it is named
 
@@ -125,6 +130,54 @@ def qemu_command(kernel, initrd, cmdline, cpu="max,la57=off", smp=1, memory="512
     return command + list(extra)
 
 
+class Tpm:
+    """A software TPM that lives as long as this object, or as the emulator that it is connected to.
+
+    Both ends of its control channel are made here: there is no path of a socket, which may have 107 bytes only,
+    nor anything to wait for. Its state is new, so that all registers are zero, and goes when it does.
+    """
+
+    def __init__(self, log):
+        need(PACKAGES)
+        # Not in build/: where AppArmor confines swtpm it may write to /tmp, but not anywhere.
+        self.state = tempfile.mkdtemp(prefix="tpm-", dir="/tmp")
+        self.log = log
+        ours, self.socket = socket.socketpair()
+        command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.state}", "--terminate",
+                   "--ctrl", f"type=unixio,clientfd={ours.fileno()}"]
+        with ours, open(log, "wb") as out:
+            out.write(f"$ {shlex.join(command)}\n".encode())
+            out.flush()
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                                            pass_fds=[ours.fileno()])
+
+    def arguments(self):
+        """What QEMU has to be told; it must inherit the descriptor."""
+        return ["-chardev", f"socket,id=tpm,fd={self.socket.fileno()}", "-tpmdev", "emulator,id=tpm0,chardev=tpm",
+                "-device", "tpm-tis,tpmdev=tpm0"]
+
+    def connected(self):
+        """To be called when the emulator has its end: then swtpm notices when that goes."""
+        self.socket.close()
+
+    def stop(self):
+        """Returns "", or how it failed before its time."""
+        self.socket.close()
+        # It may be about to end by itself, as its emulator has.
+        try:
+            self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        shutil.rmtree(self.state, ignore_errors=True)
+        return "" if self.process.returncode in (0, -15) else \
+            f"swtpm ended with {self.process.returncode}; log: {self.log.relative_to(ROOT)}"
+
+
 def kernel_cmdline(scenario, panic_on_warn=True):
     words = ["console=ttyS0,115200", "earlycon=uart8250,io,0x3f8,115200", "panic=-1",
              # An emulated CPU may have to wait long for its turn; a real stall still shows, as a timeout.
@@ -137,9 +190,11 @@ def kernel_cmdline(scenario, panic_on_warn=True):
     words.append(f"kunit.filter_glob={glob}" if glob else "kunit.enable=0")
     if scenario.run:
         words += ["steps=" + ",".join(scenario.run), "results=/dev/ttyS1"]
-    if scenario.kunit:
+    if scenario.dump == "yes":
+        words.append("dump=/dev/ttyS2")
+    if scenario.kunit and scenario.emulator != "bochs":
         # A second after boot Linux moves to another clock and stops all CPUs for it; a test that waits for
-        # another CPU with preemption off would wait in vain.
+        # another CPU with preemption off would wait in vain. In Bochs that is over when KUnit begins.
         words.append("clocksource=hpet")
     if scenario.cmdline:
         words.append(scenario.cmdline)
@@ -166,12 +221,16 @@ class Boot:
         self.label = f"{scenario.name}{tag}"
         self.log = LOGS / f"boot-{self.label}.log"
         self.results = LOGS / f"boot-{self.label}.results"
+        self.dump = LOGS / f"boot-{self.label}.dump"
         self.ended = None
+        self.tpm, self.trouble, extra = None, "", []
         LOGS.mkdir(parents=True, exist_ok=True)
         self.results.write_bytes(b"")
         kernel = objdir / "arch/x86/boot/bzImage"
         cmdline = kernel_cmdline(scenario, panic_on_warn)
         if scenario.emulator == "bochs":
+            if scenario.tpm or scenario.dump:
+                raise HarnessError(f"scenario {scenario.name}: Bochs has neither a TPM nor a port for a dump here")
             self.machine = bochs.Bochs(self.label, kernel, initrd, cmdline, scenario, self.log, self.results)
             self.process = self.machine.process
             self.command = self.machine.command
@@ -184,13 +243,28 @@ class Boot:
             elif scenario.emulator != "tcg":
                 raise HarnessError(f"scenario {scenario.name}: no such emulator: {scenario.emulator}")
             self.machine = None
+            if scenario.dump == "yes":
+                self.dump.write_bytes(b"")
+                extra += ["-serial", f"file:{self.dump}"]
+            inherited = []
+            if scenario.tpm == "yes":
+                self.tpm = Tpm(LOGS / f"boot-{self.label}.tpm.log")
+                extra += self.tpm.arguments()
+                inherited.append(self.tpm.socket.fileno())
             self.command = qemu_command(kernel, initrd, cmdline, scenario.cpu, scenario.smp, scenario.memory,
-                                        nvram, self.results, threads=scenario.threads)
-            with open(self.log, "wb") as out:
-                out.write(f"$ {shlex.join(self.command)}\n".encode())
-                out.flush()
-                self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out,
-                                                stderr=subprocess.STDOUT)
+                                        nvram, self.results, threads=scenario.threads, extra=extra)
+            try:
+                with open(self.log, "wb") as out:
+                    out.write(f"$ {shlex.join(self.command)}\n".encode())
+                    out.flush()
+                    self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out,
+                                                    stderr=subprocess.STDOUT, pass_fds=inherited)
+            except OSError:
+                if self.tpm:
+                    self.tpm.stop()
+                raise
+            if self.tpm:
+                self.tpm.connected()
         self.begin = time.monotonic()
 
     def poll(self):
@@ -218,6 +292,8 @@ class Boot:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        if self.tpm:
+            self.trouble, self.tpm = self.tpm.stop(), None
         PROGRESS.done(f"boot {self.label}")
 
 
@@ -350,6 +426,8 @@ def judge(boot):
         problems.append(f"emulator ended with {boot.ended}")
     if "reboot: Power down" not in text:
         problems.append("did not reach power off")
+    if boot.trouble:
+        problems.append(boot.trouble)
     splats = find_splats(text, [*scenario.expect_splat, *scenario.allow_splat])
     if splats:
         problems.append(f"{len(splats)} line(s) of trouble, first: {splats[0]}")

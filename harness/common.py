@@ -29,6 +29,7 @@ PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
     "/usr/share/qemu/qboot.rom": "qemu-system-data",
     "busybox": "busybox-static",
+    "swtpm": "swtpm", "evmctl": "ima-evm-utils",
 }
 TEST_PACKAGES = {
     "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",

@@ -79,7 +79,7 @@ def with_libraries(program):
 
 
 def wanted(scenario, tree):
-    """[(name in the archive, file)] of what only this scenario needs."""
+    """[(name in the archive, file)] of what only this scenario needs, but for /boot."""
     found = {name: tree / name for name in scenario.files}
     for program in scenario.programs:
         found.update(with_libraries(program))
@@ -125,14 +125,24 @@ class Cpio:
 
 def initramfs(config, tree, objdir, scenario=None):
     """Pack init, programs, busybox and modules for the kernel of @config; returns the file."""
+    return _initramfs(f"{tree.name}-{config}", [*in_tree_modules(objdir), *external_modules(config, tree)],
+                      tree, objdir, scenario)
+
+
+def plain_initramfs(tree=None, objdir=None, scenario=None):
+    """The same without modules, which fits every kernel; @tree and @objdir are for what @scenario adds."""
+    return _initramfs("plain", [], tree, objdir, scenario)
+
+
+def _initramfs(name, modules, tree, objdir, scenario):
     more = wanted(scenario, tree) if scenario else []
-    name = f"{tree.name}-{config}" + (f"-{scenario.name}" if more else "")
-    return _pack(name, [*in_tree_modules(objdir), *external_modules(config, tree)], more)
-
-
-def plain_initramfs():
-    """The same without modules, which fits every kernel."""
-    return _pack("plain", [])
+    if more or (scenario and scenario.kexec == "yes"):
+        name += f"-{scenario.name}"
+    if scenario and scenario.kexec == "yes":
+        # What the second kernel gets has no /boot: it starts no third.
+        inner = _pack(f"{name}-inner", modules, more)
+        more = [*more, ("boot/bzImage", objdir / "arch/x86/boot/bzImage"), ("boot/initramfs", inner)]
+    return _pack(name, modules, more)
 
 
 def _pack(name, modules, more=()):

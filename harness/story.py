@@ -6,7 +6,7 @@ import re
 import subprocess
 import time
 
-from . import boot, build, guest, series
+from . import boot, build, guest, ima, series
 from .common import BUILD, PACKAGES, PROGRESS, ROOT, HarnessError, need, say, tail
 
 CONFIG = "release"
@@ -73,10 +73,31 @@ def cmd_run(_args):
     say()
     if problem:
         raise HarnessError(f"make run failed: {problem}\n  log: {log}\n{tail(run.log)}")
+    tell_ima()
     say(f"All of this happened in a real Linux {kernel_version(text)}; {time.monotonic() - begin:.0f} s in all.")
     say(f"Its whole console: {log}")
     say("Next: make shell (a prompt in this kernel), make test (the proofs), README.md (what is protected, what is not).")
     return 0
+
+
+IMA_INTRODUCTION = """\
+Who breaks in leaves traces. IMA keeps a list of all files that were opened or executed, and extends a TPM by
+each entry. An attacker who can write kernel memory takes his file off that list; evmctl (Debian's
+ima-evm-utils), which computes from the list what the TPM must say, is the judge. The same on both kernels:
+"""
+
+
+def tell_ima():
+    """The attack on IMA's list, on the base and on the patched kernel."""
+    say(IMA_INTRODUCTION)
+    boots = ima.story_boots()
+    for line in ima.story_table(boots):
+        say(f"  {line}".rstrip())
+    say()
+    problem = ima.story_problem(boots)
+    if problem:
+        raise HarnessError(f"make run failed: {problem}\n  logs: " +
+                           " ".join(str(run.log.relative_to(ROOT)) for run in boots.values()))
 
 
 def kernel_version(text):

@@ -8,12 +8,15 @@ boots run two at a time while nothing builds.
 import os
 import time
 
-from . import boot, build, check, guest, identity, mutants, report, series
+from . import boot, build, check, identity, ima, mutants, report, series
 from .base import ensure_base
 from .common import BUILD, CHECK_PACKAGES, LOGS, OUT, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, say
 
 # Bochs needs the processor to itself less than QEMU does, but takes longest: it starts first.
 SLOW_FIRST = {"bochs": 0, "ovmf": 1, "tcg": 2}
+
+# Stages that ONLY may name, beside scenarios.
+STAGES = {"ima": ima.ima_entries}
 
 
 class Stages:
@@ -77,10 +80,13 @@ def boot_all(scenarios):
     return entries + boot.run_boots(jobs, finished=finished)
 
 
-def one_scenario(name):
+def only_one(name):
     """make test ONLY=name"""
-    scenario = boot.load(name)
     stages = Stages()
+    if name in STAGES:
+        stages.run(name, STAGES[name])
+        return stages.finish()
+    scenario = boot.load(name)
     stages.run("tree", lambda: series.patched_tree(BUILD / "src") and [])
     stages.run(f"build {scenario.build}", build_config, scenario.build)
     stages.run(f"boot {name}", boot_all, [scenario])
@@ -91,7 +97,7 @@ def cmd_test(args):
     only = (args[0] if args else "") or os.environ.get("ONLY", "")
     need({**PACKAGES, **TEST_PACKAGES, **CHECK_PACKAGES})
     if only:
-        return one_scenario(only)
+        return only_one(only)
     scenarios = [scenario for scenario in map(boot.load, boot.names()) if scenario.extra != "yes"]
     stages = Stages()
     # An error here leaves nothing to test: let it end the run.
@@ -101,6 +107,7 @@ def cmd_test(args):
     for config in dict.fromkeys([*(scenario.build for scenario in scenarios), "release"]):
         stages.run(f"build {config}", build_config, config)
     stages.run("boots", boot_all, scenarios)
+    stages.run("ima", ima.ima_entries)
     stages.run("warnings", identity.warning_entries)
     stages.run("identity", identity.identity_entries)
     stages.run("prefixes", identity.prefix_entries)

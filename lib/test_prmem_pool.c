@@ -319,6 +319,85 @@ static void prmem_test_pool_refill(struct kunit *test)
 	}
 }
 
+/* What was reserved is there in a batch, whose window it shares; more is not. */
+static void prmem_test_pool_reserve(struct kunit *test)
+{
+	struct pmalloc_pool *pool = pmalloc_create_custom_pool(0, 3, PMALLOC_MODE_START_WR);
+	u64 value = NEW, *obj[3];
+	unsigned int i;
+	int err = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_EXPECT_NULL(test, pmalloc_nowait(pool, 8));
+	KUNIT_ASSERT_EQ(test, pmalloc_reserve(pool, PAGE_SIZE - 8), 0);
+	/* It is only reserved once, however often somebody asks. */
+	KUNIT_ASSERT_EQ(test, pmalloc_reserve(pool, PAGE_SIZE - 8), 0);
+	KUNIT_ASSERT_EQ(test, wr_begin(), 0);
+	obj[0] = pmalloc_nowait(pool, PAGE_SIZE - 8);
+	obj[1] = pmalloc_nowait(pool, 8);
+	obj[2] = pmalloc_nowait(pool, 8);
+	for (i = 0; i < 2; i++)
+		err |= !obj[i] || wr_memcpy(obj[i], &value, sizeof(value));
+	wr_end();
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_NULL(test, obj[2]);
+	for (i = 0; i < 2 && !err; i++) {
+		KUNIT_EXPECT_EQ(test, *obj[i], NEW);
+		KUNIT_EXPECT_FALSE(test, prmem_test_writes(obj[i]));
+	}
+
+	KUNIT_ASSERT_EQ(test, pmalloc_reserve(pool, 3 * PAGE_SIZE), 0);
+	KUNIT_EXPECT_NOT_NULL(test, pmalloc_nowait(pool, 3 * PAGE_SIZE));
+	prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL, pmalloc_reserve(pool, 0));
+	prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL, pmalloc_reserve(pool, SIZE_MAX));
+	KUNIT_EXPECT_EQ(test, pmalloc_make_pool_ro(pool), 0);
+	prmem_expect_refused(test, PRMEM_READ_ONLY, -EPERM, pmalloc_reserve(pool, 8));
+	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
+	prmem_expect_refused(test, PRMEM_BAD_OWNER, -EINVAL, pmalloc_reserve(pool, 8));
+}
+
+/* Bytes of one object, across a page border as well, and not one more. */
+static void prmem_test_pool_edit_bytes(struct kunit *test)
+{
+	struct pmalloc_pool *pool = new_pool(test, 0, 4 * PAGE_SIZE, 3, PMALLOC_MODE_START_WR);
+	u8 *end = (u8 *)new_object(test, pool, 3 * PAGE_SIZE) + 3 * PAGE_SIZE;
+	u8 *obj = (u8 *)new_object(test, pool, 100), *edit, *view;
+
+	/* It ends where the one above begins: on a page border. */
+	KUNIT_ASSERT_PTR_EQ(test, (u8 *)PTR_ALIGN(obj, PAGE_SIZE), end - 3 * PAGE_SIZE);
+	KUNIT_ASSERT_EQ(test, wr_memset(obj, 1, end - obj), 0);
+	edit = wr_edit_bytes(obj, 200);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(edit));
+	memset(edit, 2, 200);
+	wr_end();
+	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(obj, 2, 200), NULL);
+	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(obj + 200, 1, end - obj - 200), NULL);
+	KUNIT_EXPECT_FALSE(test, prmem_test_writes(edit));
+
+	edit = wr_edit_bytes(end - WR_BATCH_BYTES, WR_BATCH_BYTES);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(edit));
+	if (!IS_ERR(edit))
+		wr_end();
+	prmem_expect_refused(test, PRMEM_BAD_RANGE, -EINVAL, wr_edit_bytes(end - 8, 9));
+	prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL,
+			     wr_edit_bytes(end - 2 * PAGE_SIZE, WR_BATCH_BYTES + 1));
+	prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL, wr_edit_bytes(end - 8, SIZE_MAX));
+	prmem_expect_refused(test, PRMEM_FREED, -EINVAL, wr_edit_bytes(obj - 8, 8));
+
+	/* In a view the next page is not the next one in the window. */
+	pool = new_pool(test, 1, 2 * PAGE_SIZE, 3, PMALLOC_MODE_WR);
+	view = (u8 *)new_object(test, pool, 2 * PAGE_SIZE);
+	KUNIT_ASSERT_EQ(test, pmalloc_protect_pool(pool), 0);
+	prmem_expect_refused(test, PRMEM_BAD_RANGE, -EINVAL,
+			     wr_edit_bytes(view + PAGE_SIZE - 8, 16));
+	edit = wr_edit_bytes(view + PAGE_SIZE - 8, 8);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(edit));
+	if (!IS_ERR(edit))
+		wr_end();
+	drop_pool(test, 1);
+	drop_pool(test, 0);
+}
+
 static void prmem_test_pool_refuse(struct kunit *test)
 {
 	static const struct {
@@ -624,6 +703,8 @@ static struct kunit_case prmem_pool_cases[] = {
 	KUNIT_CASE(prmem_test_pool_growth),
 	KUNIT_CASE(prmem_test_pool_alignment),
 	KUNIT_CASE(prmem_test_pool_refill),
+	KUNIT_CASE(prmem_test_pool_reserve),
+	KUNIT_CASE(prmem_test_pool_edit_bytes),
 	KUNIT_CASE(prmem_test_pool_refuse),
 	KUNIT_CASE(prmem_test_pool_helpers),
 	KUNIT_CASE(prmem_test_pool_huge_object),

@@ -652,7 +652,7 @@ static bool prmem_open_for_links(const void *p)
  * list say of each other that they are.  Ordinary memory can be written anyway, but
  * not what makes the window.
  */
-static enum prmem_refusal prmem_check_link(const struct wr_link *link, void ***to)
+static enum prmem_refusal prmem_check_link(const struct wr_link *link, size_t size, void ***to)
 {
 	unsigned long addr = (unsigned long)link->slot;
 	enum prmem_refusal why;
@@ -662,7 +662,7 @@ static enum prmem_refusal prmem_check_link(const struct wr_link *link, void ***t
 	if (unlikely(!IS_ALIGNED(addr, sizeof(void *))))
 		return PRMEM_BAD_ALIGN;
 
-	why = prmem_resolve(NULL, link->slot, sizeof(void *), &alias);
+	why = prmem_resolve(NULL, link->slot, size, &alias);
 	ordinary = why == PRMEM_BAD_ADDRESS && !prmem_is_static(addr) &&
 		addr - prmem_base >= PUD_SIZE;
 	if (ordinary)
@@ -711,6 +711,7 @@ int __wr_links(const struct wr_link *links, unsigned int n, unsigned long caller
 	const void *p = NULL;
 	struct prmem_window w;
 	unsigned int i;
+	bool pair;
 
 	if (unlikely(n > WR_MAX_LINKS))
 		return prmem_refuse(PRMEM_BAD_ARG, NULL, caller);
@@ -731,9 +732,16 @@ int __wr_links(const struct wr_link *links, unsigned int n, unsigned long caller
 		p = links[i].slot;
 		if (!p)
 			continue;
-		why = prmem_check_link(&links[i], &alias[i]);
+		/* Both links of a new entry, of which none is anything yet, at once. */
+		pair = i + 1 < n && (void **)p + 1 == (void **)links[i + 1].slot &&
+			links[i + 1].was == WR_LINK_ANY && !PAGE_ALIGNED(links[i + 1].slot);
+		why = prmem_check_link(&links[i], (1 + pair) * sizeof(void *), &alias[i]);
 		if (unlikely(why != PRMEM_OK))
 			break;
+		if (pair) {
+			alias[i + 1] = alias[i] + 1;
+			i++;
+		}
 	}
 
 	if (likely(why == PRMEM_OK)) {
@@ -943,7 +951,7 @@ EXPORT_SYMBOL_GPL(wr_end);
  * @obj: the object
  * @size: its size
  *
- * For wr_edit().
+ * For wr_edit() and wr_edit_bytes().
  *
  * Context: Any but NMI.
  *
@@ -953,6 +961,10 @@ void *__wr_edit(const struct wr_cache *c, const void *obj, size_t size)
 {
 	enum prmem_refusal why;
 	void *alias;
+
+	/* Interrupts are off while it is written. */
+	if (unlikely(size > WR_BATCH_BYTES))
+		return ERR_PTR(prmem_refuse(PRMEM_BAD_ARG, obj, _RET_IP_));
 
 	if (unlikely(prmem_begin()))
 		return ERR_PTR(prmem_refuse(PRMEM_BAD_CONTEXT, obj, _RET_IP_));

@@ -327,6 +327,14 @@ static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 	}
 
 	area = start && nr <= PMALLOC_MAX_RUN ? pmalloc_area_run(pool, nr) : 0;
+	/* Rather less than was wanted at once than a view: wr_edit_bytes() wants none. */
+	if (!area && start && size <= PAGE_SIZE) {
+		area = pmalloc_area_run(pool, 1);
+		if (area) {
+			nr = 1;
+			bytes = PAGE_SIZE;
+		}
+	}
 	if (!area)
 		area = pmalloc_area_viewed(pool, nr, start && !prmem_unprotected ?
 					   PAGE_KERNEL_RO : PAGE_KERNEL);
@@ -356,6 +364,15 @@ static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 	return 0;
 }
 
+/* Does the newest area, if there is one, have room for @size bytes? */
+static bool pmalloc_fits(const struct pmalloc_pool *pool, const struct prmem_page *head,
+			 size_t size)
+{
+	return head && !(pool->mode & PMALLOC_START) ==
+		       !(READ_ONCE(head->flags) & PRMEM_PAGE_PROTECTED) &&
+		READ_ONCE(head->offset) >= size;
+}
+
 /* An object of the newest area; NULL if it does not fit, or an error. */
 static void *pmalloc_take(struct pmalloc_pool *pool, size_t size)
 {
@@ -379,9 +396,9 @@ static void *pmalloc_take(struct pmalloc_pool *pool, size_t size)
 	}
 
 	head = prmem_page_of(READ_ONCE(pool->area));
-	while (head && !(pool->mode & PMALLOC_START) ==
-		       !(READ_ONCE(head->flags) & PRMEM_PAGE_PROTECTED)) {
+	while (pmalloc_fits(pool, head, size)) {
 		old = READ_ONCE(head->offset);
+		/* Somebody else was here in between. */
 		if (old < size)
 			break;
 		new = round_down(old - size, (unsigned long)pool->align);
@@ -413,6 +430,37 @@ static void *pmalloc_take_grow(struct pmalloc_pool *pool, size_t size)
 	return obj;
 }
 
+static void *__pmalloc(struct pmalloc_pool *pool, size_t size, bool grow, unsigned long caller)
+{
+	void *obj;
+
+	if (!size || size > PMALLOC_MAX_SIZE) {
+		prmem_refuse(PRMEM_BAD_ARG, pool, caller);
+		return NULL;
+	}
+
+	obj = pmalloc_take(pool, size);
+	if (!obj && grow)
+		obj = pmalloc_take_grow(pool, size);
+	if (!obj)
+		atomic_long_inc(&prmem_stats.no_memory);
+	if (!IS_ERR(obj))
+		return obj;
+
+	switch (PTR_ERR(obj)) {
+	case -EPERM:
+		prmem_refuse(PRMEM_BAD_CONTEXT, pool, caller);
+		break;
+	case -EROFS:
+		prmem_refuse(PRMEM_READ_ONLY, pool, caller);
+		break;
+	default:
+		prmem_refuse(PRMEM_BAD_OWNER, pool, caller);
+	}
+
+	return NULL;
+}
+
 /**
  * pmalloc - allocate memory of a pool
  * @pool: the pool
@@ -430,36 +478,73 @@ static void *pmalloc_take_grow(struct pmalloc_pool *pool, size_t size)
  */
 void *pmalloc(struct pmalloc_pool *pool, size_t size)
 {
-	void *obj;
-
 	might_alloc(GFP_KERNEL);
-	if (!size || size > PMALLOC_MAX_SIZE) {
-		prmem_refuse(PRMEM_BAD_ARG, pool, _RET_IP_);
-		return NULL;
-	}
 
-	obj = pmalloc_take(pool, size);
-	if (!obj && prmem_may_grow(GFP_KERNEL))
-		obj = pmalloc_take_grow(pool, size);
-	if (!obj)
-		atomic_long_inc(&prmem_stats.no_memory);
-	if (!IS_ERR(obj))
-		return obj;
-
-	switch (PTR_ERR(obj)) {
-	case -EPERM:
-		prmem_refuse(PRMEM_BAD_CONTEXT, pool, _RET_IP_);
-		break;
-	case -EROFS:
-		prmem_refuse(PRMEM_READ_ONLY, pool, _RET_IP_);
-		break;
-	default:
-		prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
-	}
-
-	return NULL;
+	return __pmalloc(pool, size, prmem_may_grow(GFP_KERNEL), _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(pmalloc);
+
+/**
+ * pmalloc_nowait - allocate what a pool has already
+ * @pool: the pool
+ * @size: how many bytes, up to %PMALLOC_MAX_SIZE
+ *
+ * As pmalloc(), but the pool does not grow.  In a batch the allocation is part of
+ * its window: see pmalloc_reserve().
+ *
+ * Context: Any but NMI.  Does not sleep.
+ *
+ * Return: as pmalloc().
+ */
+void *pmalloc_nowait(struct pmalloc_pool *pool, size_t size)
+{
+	return __pmalloc(pool, size, false, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(pmalloc_nowait);
+
+/**
+ * pmalloc_reserve - see to it that pmalloc_nowait() finds something
+ * @pool: the pool
+ * @size: how many bytes, up to %PMALLOC_MAX_SIZE
+ *
+ * Nothing is allocated: whoever comes first gets it.  So those who allocate from
+ * @pool exclude each other from here to pmalloc_nowait(), or try both again.
+ *
+ * Context: Process context; sleeps, but as pmalloc() says.
+ *
+ * Return: 0; -ENOMEM, or -EINVAL for what pmalloc() would refuse.
+ */
+int pmalloc_reserve(struct pmalloc_pool *pool, size_t size)
+{
+	const struct prmem_page *head;
+	int err;
+
+	might_alloc(GFP_KERNEL);
+	if (!size || size > PMALLOC_MAX_SIZE)
+		return prmem_refuse(PRMEM_BAD_ARG, pool, _RET_IP_);
+
+	guard(mutex)(&prmem_mutex);
+
+	if (!pmalloc_pool_ok(pool))
+		return prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
+
+	if (READ_ONCE(pool->mode) == PMALLOC_START)
+		return prmem_refuse(PRMEM_READ_ONLY, pool, _RET_IP_);
+
+	head = prmem_page_of(READ_ONCE(pool->area));
+	if (pmalloc_fits(pool, head, size))
+		return 0;
+
+	err = prmem_may_grow(GFP_KERNEL) ? pmalloc_grow(pool, size) : -ENOMEM;
+	if (err) {
+		atomic_long_inc(&prmem_stats.no_memory);
+		prmem_shrink();
+	}
+	prmem_refill();
+
+	return err;
+}
+EXPORT_SYMBOL_GPL(pmalloc_reserve);
 
 /**
  * pstrdup - copy a string into a pool

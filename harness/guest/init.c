@@ -6,6 +6,10 @@
  * From the kernel command line:
  *   steps=NAME[:ARG],...   programs of /bin, or modules of /lib/modules, in this order
  *   results=/dev/ttyS1     where the KTAP goes; default: the console
+ *   steps_done=N           an earlier kernel, which has started this one, did the first N steps
+ *
+ * A step that leaves a kernel loaded for kexec wants the rest to run in that. It has it in its
+ * environment: steps_left and steps_done are for the command line of that kernel.
  *
  * What a step prints on stdout is its KTAP; stderr is the console. The plan of a
  * step may come last, so the output of a step is held back until it ends.
@@ -179,11 +183,48 @@ static void shell(void)
 		;
 }
 
+/* Go on in the kernel that the last step has loaded, if it has; returns if there is none. */
+static void next_kernel(void)
+{
+	char loaded[8];
+
+	if (read_file("/sys/kernel/kexec_loaded", loaded, sizeof(loaded)) <= 0 || loaded[0] != '1')
+		return;
+	fflush(results);
+	tcdrain(fileno(results));
+	sync();
+	reboot(RB_KEXEC);
+	fprintf(results, "# the loaded kernel does not start: %s\n", strerror(errno));
+}
+
+static void run_steps(char *list)
+{
+	const char *done = getenv("steps_done");
+	int number = done ? atoi(done) : 0, count = number;
+	char *name, text[16];
+
+	for (name = list; *name; name++)
+		count += *name == ',';
+	count += *list != 0;
+	if (!number)
+		fprintf(results, "KTAP version 1\n1..%d\n", count);
+	while ((name = strsep(&list, ",")) && *name) {
+		snprintf(text, sizeof(text), "%d", ++number);
+		setenv("steps_done", text, 1);
+		setenv("steps_left", list ? list : "", 1);
+		run_step(number, name);
+		next_kernel();
+	}
+	/* Proof that nothing was cut off. */
+	fprintf(results, "# end of results\n");
+	fflush(results);
+	tcdrain(fileno(results));
+}
+
 int main(void)
 {
 	const char *steps = getenv("steps");
-	char *list = strdup(steps ? steps : ""), *name, *save = NULL;
-	int count = 0, number = 0;
+	char *list = strdup(steps ? steps : "");
 
 	mount_all();
 	setenv("PATH", "/bin", 1);
@@ -195,16 +236,7 @@ int main(void)
 		shell();
 	} else {
 		open_results();
-		for (name = list; *name; name++)
-			count += *name == ',';
-		count += *list != 0;
-		fprintf(results, "KTAP version 1\n1..%d\n", count);
-		for (name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save))
-			run_step(++number, name);
-		/* Proof that nothing was cut off. */
-		fprintf(results, "# end of results\n");
-		fflush(results);
-		tcdrain(fileno(results));
+		run_steps(list);
 	}
 	sync();
 	reboot(RB_POWER_OFF);

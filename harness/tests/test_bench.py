@@ -65,14 +65,23 @@ class Judge(unittest.TestCase):
         "wr_batch_16": count(600, 2), "wr_cache_alloc_64": count(500, 2),
         "wr_cache_free_64": count(500, 0), "prlist_add": count(500, 2), "prlist_add_rcu": count(500, 2),
         "pratomic_inc": count(440, 2), "read_list_1000": count(5000), "read_list_1000_plain": count(5000),
+        "ima_measure": count(1100, 2), "ima_lookup": count(1000), "ima_lookup_table": count(1000),
+        "ima_read_list": count(1000), "ima_read_list_binary": count(1000),
     }
-    SIZES = {"temp_mm_percpu_bytes": {"bytes": 40960}, "footprint_100k_64": {"bytes": 6800000, "splits": 0}}
+    SIZES = {"temp_mm_percpu_bytes": {"bytes": 40960}, "footprint_100k_64": {"bytes": 6800000, "splits": 0},
+             "ima_footprint_10k": {"bytes": 1150}}
+    # What some of it is compared with, of the base.
+    BASE = {"text_poke_1": count(789, 2), "getppid": count(100),
+            **dict.fromkeys(("ima_measure", "ima_lookup", "ima_lookup_table", "ima_read_list", "ima_read_list_binary"),
+                            count(1000))}
+    BASE_SIZES = {"ima_footprint_10k": {"bytes": 1000}}
 
     def missed(self, sizes=None, **changes):
-        rows = bench.counted_rows("base", TCG, *boot(text_poke_1=count(789, 2), getppid=count(100)))
+        rows = bench.counted_rows("base", TCG, *boot(**self.BASE))
         rows += bench.counted_rows("patched", TCG, *boot(**{**self.GOOD, **changes}))
-        for name, words in {**self.SIZES, **(sizes or {})}.items():
-            rows.append({"bench": name, "kernel": "patched", **TCG.columns(), **words})
+        for kernel, found in (("base", self.BASE_SIZES), ("patched", {**self.SIZES, **(sizes or {})})):
+            for name, words in found.items():
+                rows.append({"bench": name, "kernel": kernel, **TCG.columns(), **words})
         found = bench.judge(rows)
         self.assertTrue(bench.table(rows, found))
         return [(bar.bench, bar.column) for bar, _, met in found if not met]

@@ -137,6 +137,8 @@ int __must_check wr_cache_seal(struct wr_cache *c, void *obj);
 struct pmalloc_pool *__pmalloc_create_pool(const char *name, size_t refill,
 					   int align_order, u8 mode);
 void *pmalloc(struct pmalloc_pool *pool, size_t size);
+void *pmalloc_nowait(struct pmalloc_pool *pool, size_t size);
+int __must_check pmalloc_reserve(struct pmalloc_pool *pool, size_t size);
 char *pstrdup(struct pmalloc_pool *pool, const char *s);
 int pmalloc_protect_pool(struct pmalloc_pool *pool);
 int pmalloc_make_pool_ro(struct pmalloc_pool *pool);
@@ -270,7 +272,7 @@ void *__must_check __wr_edit(const struct wr_cache *c, const void *obj, size_t s
 /**
  * wr_edit - begin a batch of stores to the fields of one object
  * @c: the cache that @obj has to be of, or NULL
- * @obj: the object
+ * @obj: the object, of at most %WR_BATCH_BYTES
  *
  * The object is checked once, here; that a field is in it, the compiler knows.  So
  * each wr_put() is one instruction.  As after wr_begin(), interrupts are off and
@@ -286,6 +288,25 @@ void *__must_check __wr_edit(const struct wr_cache *c, const void *obj, size_t s
 									\
 	(typeof(__wr_obj))__wr_edit((c), __wr_obj, sizeof(*__wr_obj));	\
 })
+
+/**
+ * wr_edit_bytes - begin a batch of plain writes to a piece of memory
+ * @p: where it begins
+ * @size: how many bytes, at most %WR_BATCH_BYTES
+ *
+ * As wr_edit(), for what has no type: an object that is being filled, and that
+ * nobody reads yet.  It may be written by memcpy() and the like, with sources that
+ * are known to be good.
+ *
+ * The piece may be part of a cache's object, or of what has been allocated from a
+ * pool.  A page border in it is refused if the pool is not %PMALLOC_MODE_START_WR.
+ *
+ * Return: where the window has it, up to wr_end(), or an ERR_PTR() as wr_edit().
+ */
+static inline void *__must_check wr_edit_bytes(void *p, size_t size)
+{
+	return __wr_edit(NULL, p, size);
+}
 
 /**
  * wr_put - store to a field of an object between wr_edit() and wr_end()
@@ -476,6 +497,7 @@ struct wr_cache {
 	({ (void)(c); wr_assign((*(obj)).field, value); })
 #define wr_update(c, obj, src)		({ (void)(c); *(obj) = *(src); 0; })
 #define wr_edit(c, obj)			({ (void)(c); (obj); })
+#define wr_edit_bytes(p, size)		({ (void)(size); (void *)(p); })
 #define wr_put(edit, field, value)	((void)wr_assign((*(edit)).field, value))
 #define wr_xchg(ptr, value, oldp)	({ *(oldp) = xchg(ptr, value); 0; })
 #define wr_cmpxchg(ptr, oldp, value)	((int)try_cmpxchg(ptr, oldp, value))

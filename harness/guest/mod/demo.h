@@ -43,7 +43,7 @@ static inline int find_symbols(const struct symbol *symbols, size_t n)
 }
 
 /* The story fails if @good is false, and says so in the line that tells it. */
-static int failures;
+static int __maybe_unused failures;
 
 #define tell(good, fmt, ...)							\
 do {										\

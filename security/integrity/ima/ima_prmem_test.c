@@ -1,0 +1,634 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests of the measurement list in protected memory.
+ *
+ * What they add to the list stays there, and no TPM hears of it: not for a system
+ * whose list somebody trusts.
+ */
+#include <kunit/test.h>
+#include <linux/file.h>
+#include <linux/kthread.h>
+#include <linux/sched/mm.h>
+#include <linux/shmem_fs.h>
+#include <linux/tracepoint.h>
+#include <linux/uaccess.h>
+
+#include <trace/events/tlb.h>
+
+#include "ima.h"
+#include "../../../mm/prmem.h"
+
+#define IMA_TEST_PCR	CONFIG_IMA_MEASURE_PCR_IDX
+
+/* What the list is before a case does something to it. */
+struct ima_test_state {
+	long len, violations;
+	unsigned long bytes;
+	struct list_head *last;
+};
+
+static struct ima_test_state ima_test_now(void)
+{
+	return (struct ima_test_state) {
+		.len = atomic_long_read(&ima_htable.len),
+		.violations = atomic_long_read(&ima_htable.violations),
+		.bytes = ima_get_binary_runtime_size(),
+		.last = READ_ONCE(ima_measurements.prev),
+	};
+}
+
+static void ima_test_unchanged(struct kunit *test, const struct ima_test_state *before)
+{
+	struct ima_test_state now = ima_test_now();
+
+	KUNIT_EXPECT_EQ(test, now.len, before->len);
+	KUNIT_EXPECT_EQ(test, now.violations, before->violations);
+	KUNIT_EXPECT_EQ(test, now.bytes, before->bytes);
+	KUNIT_EXPECT_PTR_EQ(test, now.last, before->last);
+}
+
+static struct ima_queue_entry *ima_test_last(void)
+{
+	return list_last_entry(&ima_measurements, struct ima_queue_entry, later);
+}
+
+/* An entry as IMA makes it for a file of this name, whose digest is of @content. */
+static struct ima_template_entry *ima_test_entry(const char *name, u64 content)
+{
+	struct ima_max_digest_data hash = {
+		.hdr = { .algo = HASH_ALGO_SHA256, .length = SHA256_DIGEST_SIZE },
+	};
+	struct ima_iint_cache iint = {
+		.ima_hash = container_of(&hash.hdr, struct ima_digest_data, hdr),
+	};
+	struct ima_event_data data = { .iint = &iint, .filename = name };
+	struct ima_template_entry *entry;
+
+	memcpy(hash.digest, &content, sizeof(content));
+
+	return ima_alloc_init_template(&data, &entry, lookup_template_desc("ima-ng")) ?
+		NULL : entry;
+}
+
+static int ima_test_store(struct ima_template_entry *entry, const char *name)
+{
+	int err = ima_store_template(entry, 0, NULL, name, IMA_TEST_PCR);
+
+	if (err)
+		ima_free_template_entry(entry);
+
+	return err;
+}
+
+/* A content that no earlier run has had. */
+static u64 ima_test_content(void)
+{
+	static atomic64_t content = ATOMIC64_INIT(0x1234567);
+
+	return atomic64_inc_return(&content);
+}
+
+static struct ima_queue_entry *ima_test_add(struct kunit *test, const char *name)
+{
+	struct ima_template_entry *entry = ima_test_entry(name, ima_test_content());
+
+	KUNIT_ASSERT_NOT_NULL(test, entry);
+	KUNIT_ASSERT_EQ(test, ima_test_store(entry, name), 0);
+
+	return ima_test_last();
+}
+
+static bool ima_test_writes(const void *addr)
+{
+	u8 val = 0;
+
+	copy_from_kernel_nofault(&val, addr, sizeof(val));
+	val ^= 0xff;
+
+	return !copy_to_kernel_nofault((void *)addr, &val, sizeof(val));
+}
+
+/* By the address that everybody knows, the one in the direct map and the one in the window. */
+static void ima_test_attack(struct kunit *test, const void *p, const char *what)
+{
+	u8 before = READ_ONCE(*(const u8 *)p);
+
+	KUNIT_EXPECT_FALSE_MSG(test, ima_test_writes(p), "%s", what);
+	if (is_kernel_rodata((unsigned long)p))
+		KUNIT_EXPECT_FALSE_MSG(test, ima_test_writes(__va(__pa_symbol(p))), "%s", what);
+	if (is_pmalloc_wr_object(p, 1))
+		KUNIT_EXPECT_FALSE_MSG(test, ima_test_writes(prmem_rw(p)), "%s", what);
+	KUNIT_EXPECT_EQ_MSG(test, READ_ONCE(*(const u8 *)p), before, "%s", what);
+}
+
+/* Unlink it, change what it says, hide it from the table. */
+static void ima_test_attack_entry(struct kunit *test)
+{
+	struct ima_queue_entry *before = ima_test_add(test, "/before"), *qe, *after;
+	struct ima_template_entry *entry;
+	unsigned int i;
+
+	qe = ima_test_add(test, "/victim");
+	after = ima_test_add(test, "/after");
+	entry = qe->entry;
+
+	ima_test_attack(test, &before->later.next, "next of the entry before");
+	ima_test_attack(test, &after->later.prev, "prev of the entry after");
+	ima_test_attack(test, &qe->later.next, "next");
+	ima_test_attack(test, &qe->later.prev, "prev");
+	ima_test_attack(test, &qe->hnext.next, "next in the table");
+	ima_test_attack(test, &qe->hnext.pprev, "pprev in the table");
+	ima_test_attack(test, &qe->entry, "entry");
+	ima_test_attack(test, &entry->pcr, "PCR");
+	ima_test_attack(test, &entry->digests, "digests");
+	ima_test_attack(test, &entry->template_desc, "template");
+	ima_test_attack(test, &entry->template_data_len, "length of the fields");
+	for (i = 0; i < NR_BANKS(ima_tpm_chip) + ima_extra_slots; i++)
+		ima_test_attack(test, &entry->digests[i].digest[0], "byte of a digest");
+	for (i = 0; i < entry->template_desc->num_fields; i++) {
+		ima_test_attack(test, &entry->template_data[i].data, "field");
+		ima_test_attack(test, &entry->template_data[i].len, "length of a field");
+		ima_test_attack(test, entry->template_data[i].data, "data of a field");
+	}
+	KUNIT_EXPECT_STREQ(test, entry->template_data[1].data, "/victim");
+}
+
+static void ima_test_need_rodata(struct kunit *test)
+{
+	if (system_state < SYSTEM_RUNNING)
+		kunit_skip(test, ".rodata is not read-only before user space runs");
+}
+
+/* What the kernel image has of the list. */
+static void ima_test_attack_static(struct kunit *test)
+{
+	struct ima_queue_entry *qe = ima_test_add(test, "/static");
+	struct ima_template_desc *desc = qe->entry->template_desc;
+	u8 *digest = qe->entry->digests[ima_hash_algo_idx].digest;
+
+	ima_test_need_rodata(test);
+	ima_test_attack(test, &ima_measurements.next, "head of the list");
+	ima_test_attack(test, &ima_measurements.prev, "tail of the list");
+	ima_test_attack(test, &ima_htable.len, "number of entries");
+	ima_test_attack(test, &ima_htable.violations, "number of violations");
+	ima_test_attack(test, &ima_htable.queue[ima_hash_key(digest)], "head in the table");
+	ima_test_attack(test, &desc->name, "name of the template");
+	ima_test_attack(test, &desc->fields, "fields of the template");
+	ima_test_attack(test, &desc->num_fields, "number of the fields");
+	ima_test_attack(test, &desc->list.next, "next of the template");
+	ima_test_attack(test, &ima_pool, "pool");
+	ima_test_attack(test, &ima_algo_array, "algorithms");
+}
+
+/* Nothing that belongs to any entry is anywhere else. */
+static void ima_test_all_is_protected(struct kunit *test)
+{
+	struct ima_queue_entry *qe;
+	long n = 0;
+
+	ima_test_add(test, "/protected");
+	rcu_read_lock();
+	list_for_each_entry_rcu(qe, &ima_measurements, later) {
+		struct ima_template_entry *entry = qe->entry;
+		int i, nr = entry->template_desc->num_fields;
+		bool good;
+
+		good = is_pmalloc_wr_object(qe, sizeof(*qe)) &&
+			is_pmalloc_wr_object(entry, struct_size(entry, template_data, nr)) &&
+			is_pmalloc_wr_object(entry->digests,
+					     (NR_BANKS(ima_tpm_chip) + ima_extra_slots) *
+					     sizeof(*entry->digests)) &&
+			is_pmalloc_wr_object(entry->template_desc, sizeof(*entry->template_desc)) &&
+			is_pmalloc_wr_object(entry->template_desc->fields,
+					     nr * sizeof(*entry->template_desc->fields));
+		for (i = 0; i < nr && good; i++)
+			good = !entry->template_data[i].len ||
+				is_pmalloc_wr_object(entry->template_data[i].data,
+						     entry->template_data[i].len);
+		if (!good)
+			break;
+		n++;
+	}
+	rcu_read_unlock();
+	KUNIT_EXPECT_EQ(test, n, atomic_long_read(&ima_htable.len));
+	KUNIT_EXPECT_TRUE(test, is_pmalloc_wr_object(&ima_measurements, sizeof(ima_measurements)));
+	KUNIT_EXPECT_TRUE(test, is_pmalloc_wr_object(&ima_htable, sizeof(ima_htable)));
+	KUNIT_EXPECT_TRUE(test, is_pmalloc_wr_object(ima_algo_array, sizeof(*ima_algo_array)));
+}
+
+/* How often a CPU loads the mm of its window. */
+static struct {
+	unsigned long root;
+	atomic_t n;
+} ima_test_windows;
+
+static void ima_test_count(void *data, int reason, unsigned long pages)
+{
+	if (reason == TLB_FLUSH_ON_TASK_SWITCH && read_cr3_pa() == ima_test_windows.root)
+		atomic_inc(&ima_test_windows.n);
+}
+
+static void ima_test_one_window(struct kunit *test)
+{
+	struct ima_template_entry *entry;
+	int err, i, n = 0;
+
+	migrate_disable();
+	err = wr_begin();
+	ima_test_windows.root = read_cr3_pa();
+	wr_end();
+	err |= register_trace_tlb_flush(ima_test_count, NULL);
+	/* One that finds its area full takes windows to get another one. */
+	for (i = 0; i < 3 && n != 1; i++) {
+		entry = ima_test_entry("/window", ima_test_content());
+		atomic_set(&ima_test_windows.n, 0);
+		err |= !entry || ima_test_store(entry, "/window");
+		n = atomic_read(&ima_test_windows.n);
+	}
+	unregister_trace_tlb_flush(ima_test_count, NULL);
+	tracepoint_synchronize_unregister();
+	migrate_enable();
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, n, 1);
+}
+
+static void ima_test_same_again(struct kunit *test)
+{
+	struct ima_test_state before;
+	u64 content = ima_test_content();
+	struct ima_template_entry *entry;
+
+	entry = ima_test_entry("/twice", content);
+	KUNIT_ASSERT_NOT_NULL(test, entry);
+	KUNIT_EXPECT_EQ(test, ima_test_store(entry, "/twice"), 0);
+	before = ima_test_now();
+	entry = ima_test_entry("/twice", content);
+	KUNIT_ASSERT_NOT_NULL(test, entry);
+	KUNIT_EXPECT_EQ(test, ima_test_store(entry, "/twice"), -EEXIST);
+	ima_test_unchanged(test, &before);
+}
+
+/* Each entry counts, and is found where its digest says. */
+static void ima_test_bookkeeping(struct kunit *test)
+{
+	struct ima_test_state before = ima_test_now(), after;
+	struct ima_queue_entry *qe = ima_test_add(test, "/books"), *found;
+	u8 *digest = qe->entry->digests[ima_hash_algo_idx].digest;
+	unsigned long size = 4 + 20 + 4 + strlen("ima-ng") + 4 + qe->entry->template_data_len;
+	bool there = false;
+
+	after = ima_test_now();
+	KUNIT_EXPECT_EQ(test, after.len, before.len + 1);
+	KUNIT_EXPECT_PTR_EQ(test, after.last, &qe->later);
+	KUNIT_EXPECT_PTR_EQ(test, qe->later.prev, before.last);
+	KUNIT_EXPECT_PTR_EQ(test, qe->later.next, &ima_measurements);
+	if (IS_ENABLED(CONFIG_IMA_KEXEC))
+		KUNIT_EXPECT_EQ(test, after.bytes, before.bytes + size);
+	hlist_for_each_entry(found, &ima_htable.queue[ima_hash_key(digest)], hnext)
+		there |= found == qe;
+	KUNIT_EXPECT_EQ(test, there, !IS_ENABLED(CONFIG_IMA_DISABLE_HTABLE));
+	KUNIT_EXPECT_EQ(test, qe->entry->pcr, IMA_TEST_PCR);
+}
+
+static void ima_test_violation(struct kunit *test)
+{
+	struct file *file = shmem_kernel_file_setup("ima_test", 0, 0);
+	struct ima_test_state before = ima_test_now(), after;
+	u8 zero[SHA256_DIGEST_SIZE] = { };
+	struct ima_queue_entry *qe;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
+	ima_add_violation(file, "/violation", NULL, "invalid_pcr", "ToMToU");
+	fput(file);
+	after = ima_test_now();
+	qe = ima_test_last();
+	KUNIT_EXPECT_EQ(test, after.len, before.len + 1);
+	KUNIT_EXPECT_EQ(test, after.violations, before.violations + 1);
+	KUNIT_EXPECT_MEMEQ(test, qe->entry->digests[ima_hash_algo_idx].digest, zero, sizeof(zero));
+	KUNIT_EXPECT_STREQ(test, qe->entry->template_data[1].data, "/violation");
+}
+
+/* Longer than a page, and than what a batch takes before it lets interrupts in. */
+static void ima_test_long_names(struct kunit *test)
+{
+	static const size_t lengths[] = {
+		0, 1, 7, 8, 254, 255, 256, PATH_MAX - 1, PATH_MAX, 3 * PATH_MAX, 40 * PATH_MAX,
+	};
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
+		char *name = kunit_kzalloc(test, lengths[i] + 1, GFP_KERNEL);
+		struct ima_queue_entry *qe;
+
+		KUNIT_ASSERT_NOT_NULL(test, name);
+		memset(name, 'a' + i, lengths[i]);
+		qe = ima_test_add(test, name);
+		KUNIT_EXPECT_EQ(test, qe->entry->template_data[1].len, lengths[i] + 1);
+		KUNIT_EXPECT_MEMEQ(test, qe->entry->template_data[1].data, name, lengths[i] + 1);
+		kunit_kfree(test, name);
+	}
+}
+
+/* Half of what the pool gets at once is more than it can have left, or the next is. */
+static void ima_test_no_memory(struct kunit *test)
+{
+	size_t length = 2 * 16 * PAGE_SIZE;
+	char *name = kunit_kzalloc(test, length, GFP_KERNEL);
+	struct ima_template_entry *entry;
+	struct ima_test_state before;
+	unsigned int flags;
+
+	KUNIT_ASSERT_NOT_NULL(test, name);
+	memset(name, 'm', length - 1);
+	entry = ima_test_entry(name, ima_test_content());
+	KUNIT_ASSERT_NOT_NULL(test, entry);
+	before = ima_test_now();
+	/* The pool may not grow. */
+	flags = memalloc_noio_save();
+	KUNIT_EXPECT_EQ(test, ima_store_template(entry, 0, NULL, "/memory", IMA_TEST_PCR),
+			-ENOMEM);
+	memalloc_noio_restore(flags);
+	ima_test_unchanged(test, &before);
+	/* Now it may: nothing has become of the entry. */
+	KUNIT_EXPECT_EQ(test, ima_test_store(entry, "/memory"), 0);
+	KUNIT_EXPECT_MEMEQ(test, ima_test_last()->entry->template_data[1].data, name, length);
+}
+
+#define IMA_TEST_RESTORED	3
+
+static u8 *ima_test_put(u8 *p, u32 val)
+{
+	memcpy(p, &val, sizeof(val));
+
+	return p + sizeof(val);
+}
+
+/* A list as kexec hands it over; the names of its entries are "/restored" and a digit. */
+static size_t ima_test_list(u8 *buf, const char *template, unsigned int fields)
+{
+	struct ima_kexec_hdr *hdr = (void *)buf;
+	u8 *p = buf + sizeof(*hdr);
+	unsigned int i, k;
+	u64 content;
+
+	for (i = 0; i < IMA_TEST_RESTORED; i++) {
+		p = ima_test_put(p, IMA_TEST_PCR);
+		memset(p, 1, TPM_DIGEST_SIZE);
+		p = ima_test_put(p + TPM_DIGEST_SIZE, strlen(template));
+		memcpy(p, template, strlen(template));
+		p = ima_test_put(p + strlen(template), 4 + 40 + 4 + 11 + (fields - 2) * (4 + 4));
+
+		content = ima_test_content();
+		p = ima_test_put(p, 40);
+		memset(p, 0, 40);
+		memcpy(p, "sha256:", 7);
+		memcpy(p + 8, &content, sizeof(content));
+		p = ima_test_put(p + 40, 11);
+		snprintf(p, 11, "/restored%u", i);
+		p += 11;
+		for (k = 2; k < fields; k++) {
+			p = ima_test_put(p, 4);
+			p = ima_test_put(p, k);
+		}
+	}
+	*hdr = (struct ima_kexec_hdr) {
+		.version = 1, .buffer_size = p - buf, .count = IMA_TEST_RESTORED,
+	};
+
+	return p - buf;
+}
+
+static void ima_test_restore(struct kunit *test)
+{
+	/* The last one is known to no kernel but the one that hands the list over. */
+	static const struct {
+		const char *template;
+		int fields;
+	} lists[] = {
+		{ "ima-ng", 2 }, { "ima-sig", 3 }, { "ima-buf", 3 }, { "d-ng|n-ng|imode|iuid", 4 },
+	};
+	u8 *buf = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	int i, k;
+
+	KUNIT_ASSERT_NOT_NULL(test, buf);
+	for (i = 0; i < ARRAY_SIZE(lists); i++) {
+		size_t size = ima_test_list(buf, lists[i].template, lists[i].fields);
+		struct ima_test_state before = ima_test_now();
+		struct ima_queue_entry *qe;
+
+		KUNIT_EXPECT_EQ(test, ima_restore_measurement_list(size, buf), 0);
+		KUNIT_ASSERT_EQ(test, ima_test_now().len, before.len + IMA_TEST_RESTORED);
+		qe = ima_test_last();
+		for (k = IMA_TEST_RESTORED - 1; k >= 0; k--, qe = list_prev_entry(qe, later)) {
+			struct ima_template_desc *desc = qe->entry->template_desc;
+			char name[16];
+
+			snprintf(name, sizeof(name), "/restored%d", k);
+			KUNIT_EXPECT_STREQ(test, qe->entry->template_data[1].data, name);
+			KUNIT_EXPECT_EQ(test, desc->num_fields, lists[i].fields);
+			ima_test_attack(test, &qe->later, lists[i].template);
+			ima_test_attack(test, qe->entry->template_data[0].data, lists[i].template);
+			if (!is_kernel_rodata((unsigned long)desc))
+				ima_test_attack(test, &desc->fields, "restored template");
+		}
+	}
+	ima_test_all_is_protected(test);
+}
+
+static void ima_test_restore_refuses(struct kunit *test)
+{
+	u8 *buf = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	struct ima_kexec_hdr *hdr = (void *)buf;
+	struct ima_test_state before;
+	size_t size, first;
+
+	KUNIT_ASSERT_NOT_NULL(test, buf);
+	size = ima_test_list(buf, "ima-ng", 2);
+	first = (size - sizeof(*hdr)) / IMA_TEST_RESTORED;
+	before = ima_test_now();
+
+	KUNIT_EXPECT_EQ(test, ima_restore_measurement_list(sizeof(*hdr) - 1, buf), 0);
+	hdr->version = 2;
+	KUNIT_EXPECT_EQ(test, ima_restore_measurement_list(size, buf), -EINVAL);
+	hdr->version = 1;
+	hdr->count = ULONG_MAX;
+	KUNIT_EXPECT_EQ(test, ima_restore_measurement_list(size, buf), -EINVAL);
+	/* Cut off in the header of the first entry, in its fields, and one byte before its end. */
+	hdr->count = IMA_TEST_RESTORED;
+	hdr->buffer_size = sizeof(*hdr) + 10;
+	KUNIT_EXPECT_EQ(test, ima_restore_measurement_list(size, buf), -EINVAL);
+	hdr->buffer_size = sizeof(*hdr) + first - 20;
+	KUNIT_EXPECT_EQ(test, ima_restore_measurement_list(size, buf), -EINVAL);
+	hdr->buffer_size = sizeof(*hdr) + first - 1;
+	KUNIT_EXPECT_EQ(test, ima_restore_measurement_list(size, buf), -EINVAL);
+	hdr->buffer_size = size;
+	/* The length of the template's name, of all fields, and of the second one. */
+	buf[sizeof(*hdr) + 24] = 200;
+	KUNIT_EXPECT_EQ(test, ima_restore_measurement_list(size, buf), -EINVAL);
+	buf[sizeof(*hdr) + 24] = strlen("ima-ng");
+	buf[sizeof(*hdr) + 28 + strlen("ima-ng")] += 1;
+	KUNIT_EXPECT_EQ(test, ima_restore_measurement_list(size, buf), -EINVAL);
+	buf[sizeof(*hdr) + 28 + strlen("ima-ng")] -= 1;
+	buf[sizeof(*hdr) + 32 + strlen("ima-ng") + 44] += 1;
+	KUNIT_EXPECT_EQ(test, ima_restore_measurement_list(size, buf), -EINVAL);
+	buf[sizeof(*hdr) + 32 + strlen("ima-ng") + 44] -= 1;
+	ima_test_unchanged(test, &before);
+
+	/* Cut off in the second entry: the first one is all there. */
+	hdr->buffer_size = sizeof(*hdr) + first + 10;
+	KUNIT_EXPECT_EQ(test, ima_restore_measurement_list(size, buf), -EINVAL);
+	KUNIT_EXPECT_EQ(test, ima_test_now().len, before.len + 1);
+	KUNIT_EXPECT_STREQ(test, ima_test_last()->entry->template_data[1].data, "/restored0");
+	ima_test_all_is_protected(test);
+}
+
+#define IMA_TEST_ADDERS		3
+#define IMA_TEST_EACH		100
+
+struct ima_test_race {
+	atomic_t left, wrong;
+	struct completion begin;
+};
+
+/* An entry of a race is called "/race" and what the first bytes of its digest are. */
+static bool ima_test_whole(struct ima_queue_entry *qe)
+{
+	struct ima_template_entry *entry = READ_ONCE(qe->entry);
+	struct ima_field_data *name = &entry->template_data[1];
+	u64 content, named;
+
+	if (entry->template_desc->num_fields < 2 || name->len < 6 ||
+	    memcmp(name->data, "/race ", 6))
+		return true;
+
+	memcpy(&content, entry->template_data[0].data + 8, sizeof(content));
+
+	return name->len == 6 + 16 + 1 && !kstrtoull(name->data + 6, 16, &named) &&
+		named == content &&
+		entry->pcr == IMA_TEST_PCR && entry->template_data_len == 4 + 40 + 4 + name->len &&
+		memchr_inv(entry->digests[ima_hash_algo_idx].digest, 0, SHA256_DIGEST_SIZE);
+}
+
+static int ima_test_adder(void *data)
+{
+	struct ima_test_race *race = data;
+	int i;
+
+	wait_for_completion(&race->begin);
+	for (i = 0; i < IMA_TEST_EACH; i++) {
+		u64 content = ima_test_content();
+		struct ima_template_entry *entry;
+		char name[6 + 16 + 1];
+
+		snprintf(name, sizeof(name), "/race %016llx", content);
+		entry = ima_test_entry(name, content);
+		if (!entry || ima_test_store(entry, name))
+			atomic_inc(&race->wrong);
+		cond_resched();
+	}
+	atomic_dec(&race->left);
+
+	return 0;
+}
+
+static void ima_test_readers(struct kunit *test)
+{
+	struct ima_test_race race = { .left = ATOMIC_INIT(IMA_TEST_ADDERS) };
+	struct ima_test_state before = ima_test_now();
+	int i, rounds = 0, table = 0;
+	struct ima_queue_entry *qe;
+	long n, last = 0;
+
+	init_completion(&race.begin);
+	for (i = 0; i < IMA_TEST_ADDERS; i++) {
+		struct task_struct *task = kthread_run(ima_test_adder, &race, "ima_test/%d", i);
+
+		KUNIT_EXPECT_FALSE(test, IS_ERR(task));
+		if (IS_ERR(task))
+			atomic_dec(&race.left);
+	}
+	do {
+		n = 0;
+		rcu_read_lock();
+		list_for_each_entry_rcu(qe, &ima_measurements, later) {
+			if (!ima_test_whole(qe))
+				atomic_inc(&race.wrong);
+			n++;
+		}
+		for (i = 0; i < IMA_MEASURE_HTABLE_SIZE; i++)
+			hlist_for_each_entry_rcu(qe, &ima_htable.queue[i], hnext)
+				if (!ima_test_whole(qe))
+					atomic_inc(&race.wrong);
+		rcu_read_unlock();
+		/* It only ever grows. */
+		if (n < last)
+			atomic_inc(&race.wrong);
+		last = n;
+		rounds++;
+		complete_all(&race.begin);
+		cond_resched();
+	} while (atomic_read(&race.left));
+
+	KUNIT_EXPECT_EQ(test, atomic_read(&race.wrong), 0);
+	KUNIT_EXPECT_GT(test, rounds, 1);
+	n = 0;
+	list_for_each_entry(qe, &ima_measurements, later) {
+		KUNIT_EXPECT_TRUE(test, ima_test_whole(qe));
+		n++;
+	}
+	KUNIT_EXPECT_EQ(test, n, atomic_long_read(&ima_htable.len));
+	KUNIT_EXPECT_EQ(test, n, before.len + IMA_TEST_ADDERS * IMA_TEST_EACH);
+	for (i = 0; i < IMA_MEASURE_HTABLE_SIZE; i++)
+		hlist_for_each_entry(qe, &ima_htable.queue[i], hnext)
+			table += !memcmp(qe->entry->template_data[1].data, "/race ", 6);
+	KUNIT_EXPECT_EQ(test, table % (IMA_TEST_ADDERS * IMA_TEST_EACH), 0);
+}
+
+/* KUnit leaves skipped what has been skipped at boot, also when it is run again. */
+static int ima_test_suite_init(struct kunit_suite *suite)
+{
+	struct kunit_case *c;
+
+	kunit_suite_for_each_test_case(suite, c)
+		c->status = KUNIT_SUCCESS;
+
+	return 0;
+}
+
+static int ima_test_init(struct kunit *test)
+{
+	if (prmem_unprotected)
+		kunit_skip(test, "prmem=off protects nothing");
+	if (!ima_pool)
+		kunit_skip(test, "IMA is not there");
+
+	return 0;
+}
+
+static struct kunit_case ima_test_cases[] = {
+	KUNIT_CASE(ima_test_attack_entry),
+	KUNIT_CASE(ima_test_attack_static),
+	KUNIT_CASE(ima_test_all_is_protected),
+	KUNIT_CASE(ima_test_one_window),
+	KUNIT_CASE(ima_test_same_again),
+	KUNIT_CASE(ima_test_bookkeeping),
+	KUNIT_CASE(ima_test_violation),
+	KUNIT_CASE(ima_test_long_names),
+	KUNIT_CASE(ima_test_no_memory),
+	KUNIT_CASE(ima_test_restore),
+	KUNIT_CASE(ima_test_restore_refuses),
+	KUNIT_CASE(ima_test_readers),
+	{}
+};
+
+static struct kunit_suite ima_test_suite = {
+	.name = "ima_prmem",
+	.suite_init = ima_test_suite_init,
+	.init = ima_test_init,
+	.test_cases = ima_test_cases,
+};
+
+kunit_test_suite(ima_test_suite);
+
+MODULE_DESCRIPTION("KUnit tests of the measurement list in protected memory");
+MODULE_LICENSE("GPL");

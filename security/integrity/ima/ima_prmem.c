@@ -52,50 +52,46 @@ void *ima_keep(const void *src, size_t size)
 	return copy && !wr_memcpy(copy, src, size) ? copy : NULL;
 }
 
-static size_t ima_head_size(const struct ima_template_entry *entry)
-{
-	return struct_size_t(struct ima_record, entry.template_data,
-			     entry->template_desc->num_fields);
-}
-
-static size_t ima_digests_size(void)
-{
-	return (NR_BANKS(ima_tpm_chip) + ima_extra_slots) * sizeof(struct tpm_digest);
-}
-
 /* With a 0 behind it: a string that comes from another kernel may have none. */
-static size_t ima_data_size(const struct ima_field_data *field)
+static size_t ima_data_size(u32 len)
 {
-	return ALIGN((size_t)field->len + 1, sizeof(u64));
+	return ALIGN((size_t)len + 1, sizeof(u64));
 }
 
 /**
- * ima_record_size - how much memory does a record take?
- * @entry: the entry that it will be of
+ * ima_plan_record - decide how an entry becomes a record
+ * @plan: the decision
+ * @entry: the entry
  *
- * Return: bytes.
+ * Until it is a record, the entry is in ordinary memory.  Whatever decides where
+ * something is written is read once, here, so that what changes meanwhile can't
+ * have it written outside of the record.
  */
-size_t ima_record_size(const struct ima_template_entry *entry)
+void ima_plan_record(struct ima_record_plan *plan, const struct ima_template_entry *entry)
 {
-	size_t size = ima_head_size(entry) + ALIGN(ima_digests_size(), sizeof(u64));
 	int i;
 
-	for (i = 0; i < entry->template_desc->num_fields; i++)
-		size += ima_data_size(&entry->template_data[i]);
-
-	return size;
+	plan->nr_fields = clamp(READ_ONCE(entry->template_desc->num_fields), 0,
+				IMA_TEMPLATE_NUM_FIELDS_MAX);
+	plan->digests = struct_size_t(struct ima_record, entry.template_data, plan->nr_fields);
+	plan->digests_size = (NR_BANKS(ima_tpm_chip) + ima_extra_slots) * sizeof(struct tpm_digest);
+	plan->data = plan->digests + ALIGN(plan->digests_size, sizeof(u64));
+	plan->size = plan->data;
+	for (i = 0; i < plan->nr_fields; i++) {
+		plan->len[i] = READ_ONCE(entry->template_data[i].len);
+		plan->size += ima_data_size(plan->len[i]);
+	}
 }
 
 /* Too much for an edit, which has interrupts off; nobody reads it yet. */
-static int ima_copy_data(void *data, const struct ima_template_entry *entry)
+static int ima_copy_data(void *data, const struct ima_record_plan *plan,
+			 const struct ima_template_entry *entry)
 {
 	int i, result = 0;
 
-	for (i = 0; i < entry->template_desc->num_fields && !result; i++) {
-		const struct ima_field_data *field = &entry->template_data[i];
-
-		result = wr_memcpy(data, field->data, field->len);
-		data += ima_data_size(field);
+	for (i = 0; i < plan->nr_fields && !result; i++) {
+		result = wr_memcpy(data, entry->template_data[i].data, plan->len[i]);
+		data += ima_data_size(plan->len[i]);
 	}
 
 	return result;
@@ -103,44 +99,42 @@ static int ima_copy_data(void *data, const struct ima_template_entry *entry)
 
 /**
  * ima_fill_record - copy an entry into a record
- * @qe: the record, which nobody has written yet
- * @size: its size, from ima_record_size()
+ * @qe: the record, plan->size bytes that nobody has written yet
+ * @plan: from ima_plan_record()
  * @entry: the entry
  *
  * Context: A batch.
  *
  * Return: 0, with qe->entry being the copy; or a negative error as wr_assign().
  */
-int ima_fill_record(struct ima_queue_entry *qe, size_t size,
+int ima_fill_record(struct ima_queue_entry *qe, const struct ima_record_plan *plan,
 		    const struct ima_template_entry *entry)
 {
 	struct ima_record *rec = container_of(qe, struct ima_record, qe), *rw;
-	int i, nr = entry->template_desc->num_fields, result;
-	size_t offset = ima_head_size(entry), digests = ima_digests_size();
-	size_t data = offset + ALIGN(digests, sizeof(u64));
-	bool large = size > WR_BATCH_BYTES;
+	bool large = plan->size > WR_BATCH_BYTES;
+	size_t offset = plan->data;
+	int i, result;
 
 	if (large) {
-		result = ima_copy_data((void *)rec + data, entry);
+		result = ima_copy_data((void *)rec + offset, plan, entry);
 		if (result)
 			return result;
 	}
 
-	rw = wr_edit_bytes(rec, large ? data : size);
+	rw = wr_edit_bytes(rec, large ? plan->data : plan->size);
 	if (IS_ERR(rw))
 		return PTR_ERR(rw);
 
 	rw->qe.entry = &rec->entry;
-	memcpy(&rw->entry, entry, struct_size(entry, template_data, nr));
-	rw->entry.digests = (void *)rec + offset;
-	memcpy((void *)rw + offset, entry->digests, digests);
-	for (i = 0, offset = data; i < nr; i++) {
-		const struct ima_field_data *field = &entry->template_data[i];
-
+	rw->entry = *entry;
+	rw->entry.digests = (void *)rec + plan->digests;
+	memcpy((void *)rw + plan->digests, entry->digests, plan->digests_size);
+	for (i = 0; i < plan->nr_fields; i++) {
 		rw->entry.template_data[i].data = (void *)rec + offset;
+		rw->entry.template_data[i].len = plan->len[i];
 		if (!large)
-			memcpy((void *)rw + offset, field->data, field->len);
-		offset += ima_data_size(field);
+			memcpy((void *)rw + offset, entry->template_data[i].data, plan->len[i]);
+		offset += ima_data_size(plan->len[i]);
 	}
 	wr_end();
 

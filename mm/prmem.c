@@ -676,7 +676,7 @@ static enum prmem_refusal prmem_check_link(const struct wr_link *link, size_t si
 	else if (copy_from_kernel_nofault(&was, alias, sizeof(was)))
 		return PRMEM_BAD_ADDRESS;
 
-	if (unlikely(link->was != WR_LINK_ANY && link->was != was))
+	if (unlikely(link->was != was && link->was != WR_LINK_ANY))
 		return PRMEM_BAD_LIST;
 
 	/* What can't be written shows before anything has changed. */

@@ -327,13 +327,11 @@ static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 	}
 
 	area = start && nr <= PMALLOC_MAX_RUN ? pmalloc_area_run(pool, nr) : 0;
-	/* Rather less than was wanted at once than a view: wr_edit_bytes() wants none. */
-	if (!area && start && size <= PAGE_SIZE) {
-		area = pmalloc_area_run(pool, 1);
-		if (area) {
-			nr = 1;
-			bytes = PAGE_SIZE;
-		}
+	/* Rather less at once than what its user wants, than a view. */
+	if (!area && start && PFN_UP(size) < nr && PFN_UP(size) <= PMALLOC_MAX_RUN) {
+		area = pmalloc_area_run(pool, PFN_UP(size));
+		if (area)
+			bytes = PFN_UP(size) << PAGE_SHIFT;
 	}
 	if (!area)
 		area = pmalloc_area_viewed(pool, nr, start && !prmem_unprotected ?
@@ -364,22 +362,47 @@ static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 	return 0;
 }
 
-/* Does the newest area, if there is one, have room for @size bytes? */
-static bool pmalloc_fits(const struct pmalloc_pool *pool, const struct prmem_page *head,
-			 size_t size)
+/*
+ * Where an object ends up in an area that is free below @old, or -1.  If only a view
+ * puts the pages one after the other, then the first page of what is write rare from
+ * the start has no border, for wr_edit_bytes().
+ */
+static __always_inline long pmalloc_place(const struct pmalloc_pool *pool,
+					  const struct prmem_page *head,
+					  unsigned long old, size_t size)
+{
+	unsigned long new;
+
+	if (old < size)
+		return -1;
+
+	new = round_down(old - size, (unsigned long)pool->align);
+	if (unlikely(head->view && pool->mode & PMALLOC_START) &&
+	    offset_in_page(new) + size > PAGE_SIZE) {
+		new = round_down(new, PAGE_SIZE);
+		/* It ends with that page, if it is no longer than one. */
+		if (size < PAGE_SIZE)
+			new += round_down(PAGE_SIZE - size, (unsigned long)pool->align);
+	}
+
+	return new;
+}
+
+/* Can anything be allocated from the newest area, if there is one? */
+static bool pmalloc_is_open(const struct pmalloc_pool *pool, const struct prmem_page *head)
 {
 	return head && !(pool->mode & PMALLOC_START) ==
-		       !(READ_ONCE(head->flags) & PRMEM_PAGE_PROTECTED) &&
-		READ_ONCE(head->offset) >= size;
+		       !(READ_ONCE(head->flags) & PRMEM_PAGE_PROTECTED);
 }
 
 /* An object of the newest area; NULL if it does not fit, or an error. */
 static void *pmalloc_take(struct pmalloc_pool *pool, size_t size)
 {
 	struct prmem_page *head;
-	unsigned long old, new;
 	struct prmem_window w;
+	unsigned long old;
 	void *obj = NULL;
+	long new;
 
 	if (prmem_open(&w))
 		return ERR_PTR(-EPERM);
@@ -396,12 +419,11 @@ static void *pmalloc_take(struct pmalloc_pool *pool, size_t size)
 	}
 
 	head = prmem_page_of(READ_ONCE(pool->area));
-	while (pmalloc_fits(pool, head, size)) {
+	while (pmalloc_is_open(pool, head)) {
 		old = READ_ONCE(head->offset);
-		/* Somebody else was here in between. */
-		if (old < size)
+		new = pmalloc_place(pool, head, old, size);
+		if (new < 0)
 			break;
-		new = round_down(old - size, (unsigned long)pool->align);
 		if (cmpxchg((unsigned long *)prmem_rw(&head->offset), old, new) == old) {
 			obj = pmalloc_area_address(head) + new;
 			break;
@@ -442,8 +464,6 @@ static void *__pmalloc(struct pmalloc_pool *pool, size_t size, bool grow, unsign
 	obj = pmalloc_take(pool, size);
 	if (!obj && grow)
 		obj = pmalloc_take_grow(pool, size);
-	if (!obj)
-		atomic_long_inc(&prmem_stats.no_memory);
 	if (!IS_ERR(obj))
 		return obj;
 
@@ -478,9 +498,15 @@ static void *__pmalloc(struct pmalloc_pool *pool, size_t size, bool grow, unsign
  */
 void *pmalloc(struct pmalloc_pool *pool, size_t size)
 {
+	void *obj;
+
 	might_alloc(GFP_KERNEL);
 
-	return __pmalloc(pool, size, prmem_may_grow(GFP_KERNEL), _RET_IP_);
+	obj = __pmalloc(pool, size, prmem_may_grow(GFP_KERNEL), _RET_IP_);
+	if (!obj)
+		atomic_long_inc(&prmem_stats.no_memory);
+
+	return obj;
 }
 EXPORT_SYMBOL_GPL(pmalloc);
 
@@ -502,6 +528,25 @@ void *pmalloc_nowait(struct pmalloc_pool *pool, size_t size)
 }
 EXPORT_SYMBOL_GPL(pmalloc_nowait);
 
+/* 0 if the pool has @size bytes, -ENOMEM if not, or what is wrong with it. */
+static int pmalloc_has(const struct pmalloc_pool *pool, size_t size, unsigned long caller)
+{
+	const struct prmem_page *head;
+
+	guard(rcu)();
+
+	if (!pmalloc_pool_ok(pool))
+		return prmem_refuse(PRMEM_BAD_OWNER, pool, caller);
+
+	if (READ_ONCE(pool->mode) == PMALLOC_START)
+		return prmem_refuse(PRMEM_READ_ONLY, pool, caller);
+
+	head = prmem_page_of(READ_ONCE(pool->area));
+
+	return pmalloc_is_open(pool, head) &&
+		pmalloc_place(pool, head, READ_ONCE(head->offset), size) >= 0 ? 0 : -ENOMEM;
+}
+
 /**
  * pmalloc_reserve - see to it that pmalloc_nowait() finds something
  * @pool: the pool
@@ -516,26 +561,29 @@ EXPORT_SYMBOL_GPL(pmalloc_nowait);
  */
 int pmalloc_reserve(struct pmalloc_pool *pool, size_t size)
 {
-	const struct prmem_page *head;
 	int err;
 
 	might_alloc(GFP_KERNEL);
 	if (!size || size > PMALLOC_MAX_SIZE)
 		return prmem_refuse(PRMEM_BAD_ARG, pool, _RET_IP_);
 
+	err = pmalloc_has(pool, size, _RET_IP_);
+	if (err != -ENOMEM)
+		return err;
+
+	/* Those who may not wait for memory can't wait for the mutex either. */
+	if (!prmem_may_grow(GFP_KERNEL)) {
+		atomic_long_inc(&prmem_stats.no_memory);
+		return -ENOMEM;
+	}
+
 	guard(mutex)(&prmem_mutex);
 
-	if (!pmalloc_pool_ok(pool))
-		return prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
+	err = pmalloc_has(pool, size, _RET_IP_);
+	if (err != -ENOMEM)
+		return err;
 
-	if (READ_ONCE(pool->mode) == PMALLOC_START)
-		return prmem_refuse(PRMEM_READ_ONLY, pool, _RET_IP_);
-
-	head = prmem_page_of(READ_ONCE(pool->area));
-	if (pmalloc_fits(pool, head, size))
-		return 0;
-
-	err = prmem_may_grow(GFP_KERNEL) ? pmalloc_grow(pool, size) : -ENOMEM;
+	err = pmalloc_grow(pool, size);
 	if (err) {
 		atomic_long_inc(&prmem_stats.no_memory);
 		prmem_shrink();

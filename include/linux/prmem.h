@@ -299,7 +299,8 @@ void *__must_check __wr_edit(const struct wr_cache *c, const void *obj, size_t s
  * are known to be good.
  *
  * The piece may be part of a cache's object, or of what has been allocated from a
- * pool.  A page border in it is refused if the pool is not %PMALLOC_MODE_START_WR.
+ * pool.  Of the latter, a page border in it may be refused, but not in the first
+ * %PAGE_SIZE bytes of an object of a pool of %PMALLOC_MODE_START_WR.
  *
  * Return: where the window has it, up to wr_end(), or an ERR_PTR() as wr_edit().
  */

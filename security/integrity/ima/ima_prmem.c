@@ -17,6 +17,12 @@
 
 struct pmalloc_pool *ima_pool __ro_after_init;
 
+/* Digests that an entry has: of each bank, and of what IMA needs besides. */
+int ima_nr_digests __ro_after_init;
+
+/* What is to be copied into the next record. */
+static u8 ima_draft[WR_BATCH_BYTES] __aligned(sizeof(u64));
+
 /* What a record begins with; then come the digests, and the data of the fields. */
 struct ima_record {
 	struct ima_queue_entry qe;
@@ -30,6 +36,10 @@ struct ima_record {
  */
 int __init ima_init_pool(void)
 {
+	/* IMA tries again, with another hash algorithm. */
+	if (ima_pool)
+		return 0;
+
 	ima_pool = pmalloc_create_custom_pool(IMA_POOL_REFILL, ilog2(sizeof(u64)),
 					      PMALLOC_MODE_START_WR);
 
@@ -58,40 +68,66 @@ static size_t ima_data_size(u32 len)
 	return ALIGN((size_t)len + 1, sizeof(u64));
 }
 
+static size_t ima_head_size(const struct ima_template_desc *desc)
+{
+	return struct_size_t(struct ima_record, entry.template_data, desc->num_fields);
+}
+
+static size_t ima_digests_size(void)
+{
+	return ALIGN(ima_nr_digests * sizeof(struct tpm_digest), sizeof(u64));
+}
+
 /**
- * ima_plan_record - decide how an entry becomes a record
- * @plan: the decision
+ * ima_plan_record - prepare to make a record of an entry
+ * @plan: how large it is, and its fields
  * @entry: the entry
  *
- * Until it is a record, the entry is in ordinary memory.  Whatever decides where
- * something is written is read once, here, so that what changes meanwhile can't
- * have it written outside of the record.
+ * An entry is in ordinary memory, where a length can change at any time, and lead
+ * to memory that is not there.  So it is copied before the window is open, and each
+ * length is read once.
+ *
+ * Context: With the list's mutex held.
  */
 void ima_plan_record(struct ima_record_plan *plan, const struct ima_template_entry *entry)
 {
-	int i;
+	int i, nr = clamp(READ_ONCE(entry->template_desc->num_fields), 0,
+			  IMA_TEMPLATE_NUM_FIELDS_MAX);
+	size_t offset = ima_head_size(entry->template_desc);
 
-	plan->nr_fields = clamp(READ_ONCE(entry->template_desc->num_fields), 0,
-				IMA_TEMPLATE_NUM_FIELDS_MAX);
-	plan->digests = struct_size_t(struct ima_record, entry.template_data, plan->nr_fields);
-	plan->digests_size = (NR_BANKS(ima_tpm_chip) + ima_extra_slots) * sizeof(struct tpm_digest);
-	plan->data = plan->digests + ALIGN(plan->digests_size, sizeof(u64));
-	plan->size = plan->data;
-	for (i = 0; i < plan->nr_fields; i++) {
+	plan->size = offset + ima_digests_size();
+	for (i = 0; i < nr; i++) {
 		plan->len[i] = READ_ONCE(entry->template_data[i].len);
 		plan->size += ima_data_size(plan->len[i]);
+	}
+	if (plan->size > WR_BATCH_BYTES)
+		nr = 0;
+
+	memcpy(ima_draft + offset, entry->digests, ima_nr_digests * sizeof(struct tpm_digest));
+	offset += ima_digests_size();
+	for (i = 0; i < nr; i++) {
+		size_t size = ima_data_size(plan->len[i]);
+
+		*(u64 *)(ima_draft + offset + size - sizeof(u64)) = 0;
+		memcpy(ima_draft + offset, entry->template_data[i].data, plan->len[i]);
+		offset += size;
 	}
 }
 
 /* Too much for an edit, which has interrupts off; nobody reads it yet. */
-static int ima_copy_data(void *data, const struct ima_record_plan *plan,
+static int ima_copy_data(void *data, size_t room, int nr, const struct ima_record_plan *plan,
 			 const struct ima_template_entry *entry)
 {
 	int i, result = 0;
 
-	for (i = 0; i < plan->nr_fields && !result; i++) {
-		result = wr_memcpy(data, entry->template_data[i].data, plan->len[i]);
-		data += ima_data_size(plan->len[i]);
+	for (i = 0; i < nr && !result; i++) {
+		u32 len = READ_ONCE(plan->len[i]);
+
+		if (ima_data_size(len) > room)
+			return -EINVAL;
+		result = wr_memcpy(data, entry->template_data[i].data, len);
+		data += ima_data_size(len);
+		room -= ima_data_size(len);
 	}
 
 	return result;
@@ -99,44 +135,65 @@ static int ima_copy_data(void *data, const struct ima_record_plan *plan,
 
 /**
  * ima_fill_record - copy an entry into a record
- * @qe: the record, plan->size bytes that nobody has written yet
+ * @qe: the record, which nobody has written yet
+ * @size: how large it is
  * @plan: from ima_plan_record()
  * @entry: the entry
  *
- * Context: A batch.
+ * Whatever @plan and @entry have become since, nothing is written outside of the
+ * record, and what it leads to is protected memory.
+ *
+ * Context: A batch, with the list's mutex held.
  *
  * Return: 0, with qe->entry being the copy; or a negative error as wr_assign().
  */
-int ima_fill_record(struct ima_queue_entry *qe, const struct ima_record_plan *plan,
+int ima_fill_record(struct ima_queue_entry *qe, size_t size,
+		    const struct ima_record_plan *plan,
 		    const struct ima_template_entry *entry)
 {
 	struct ima_record *rec = container_of(qe, struct ima_record, qe), *rw;
-	bool large = plan->size > WR_BATCH_BYTES;
-	size_t offset = plan->data;
-	int i, result;
+	struct ima_template_desc *desc = READ_ONCE(entry->template_desc);
+	bool large = size > WR_BATCH_BYTES;
+	u32 len, data_len = 0;
+	size_t head, offset;
+	int i, result = 0;
 
-	if (large) {
-		result = ima_copy_data((void *)rec + offset, plan, entry);
-		if (result)
-			return result;
-	}
+	if (!ima_is_template(desc))
+		return -EINVAL;
 
-	rw = wr_edit_bytes(rec, large ? plan->data : plan->size);
+	head = ima_head_size(desc);
+	offset = head + ima_digests_size();
+	if (offset > size)
+		return -EINVAL;
+
+	if (large)
+		result = ima_copy_data((void *)rec + offset, size - offset, desc->num_fields,
+				       plan, entry);
+	if (result)
+		return result;
+
+	rw = wr_edit_bytes(rec, large ? offset : size);
 	if (IS_ERR(rw))
 		return PTR_ERR(rw);
 
 	rw->qe.entry = &rec->entry;
-	rw->entry = *entry;
-	rw->entry.digests = (void *)rec + plan->digests;
-	memcpy((void *)rw + plan->digests, entry->digests, plan->digests_size);
-	for (i = 0; i < plan->nr_fields; i++) {
+	rw->entry.pcr = entry->pcr;
+	rw->entry.template_desc = desc;
+	rw->entry.digests = (void *)rec + head;
+	memcpy((void *)rw + head, ima_draft + head, (large ? offset : size) - head);
+	for (i = 0; i < desc->num_fields; i++) {
+		len = READ_ONCE(plan->len[i]);
+		if (ima_data_size(len) > size - offset) {
+			result = -EINVAL;
+			break;
+		}
 		rw->entry.template_data[i].data = (void *)rec + offset;
-		rw->entry.template_data[i].len = plan->len[i];
-		if (!large)
-			memcpy((void *)rw + offset, entry->template_data[i].data, plan->len[i]);
-		offset += ima_data_size(plan->len[i]);
+		rw->entry.template_data[i].len = len;
+		offset += ima_data_size(len);
+		data_len += sizeof(len) + len;
 	}
+	rw->entry.template_data_len = data_len;
 	wr_end();
 
-	return 0;
+	return result;
 }

@@ -2,11 +2,13 @@
 /*
  * KUnit tests of the measurement list in protected memory.
  *
- * What they add to the list stays there, and no TPM hears of it: not for a system
- * whose list somebody trusts.
+ * What they add to the list stays there, and a TPM is told of some of it: not for a
+ * system whose list somebody trusts.
  */
 #include <kunit/test.h>
+#include <linux/ctype.h>
 #include <linux/file.h>
+#include <linux/kallsyms.h>
 #include <linux/kthread.h>
 #include <linux/sched/mm.h>
 #include <linux/shmem_fs.h>
@@ -100,12 +102,17 @@ static struct ima_queue_entry *ima_test_add(struct kunit *test, const char *name
 
 static bool ima_test_writes(const void *addr)
 {
-	u8 val = 0;
+	u8 val = 0, other;
 
 	copy_from_kernel_nofault(&val, addr, sizeof(val));
-	val ^= 0xff;
+	other = ~val;
+	if (copy_to_kernel_nofault((void *)addr, &other, sizeof(other)))
+		return false;
 
-	return !copy_to_kernel_nofault((void *)addr, &val, sizeof(val));
+	/* It should not have: at least the other cases have what they expect. */
+	copy_to_kernel_nofault((void *)addr, &val, sizeof(val));
+
+	return true;
 }
 
 /* By the address that everybody knows, the one in the direct map and the one in the window. */
@@ -178,6 +185,95 @@ static void ima_test_attack_static(struct kunit *test)
 	ima_test_attack(test, &desc->list.next, "next of the template");
 	ima_test_attack(test, &ima_pool, "pool");
 	ima_test_attack(test, &ima_algo_array, "algorithms");
+	ima_test_attack(test, &ima_nr_digests, "number of digests");
+}
+
+/* What only one file of IMA knows. */
+static void ima_test_attack_hidden(struct kunit *test)
+{
+	static const char * const names[] = {
+		"binary_runtime_size", "builtin_templates", "defined_templates", "digests",
+		"ima_buf_template", "ima_template",
+	};
+	int i;
+
+	if (!IS_ENABLED(CONFIG_KALLSYMS_ALL))
+		kunit_skip(test, "the kernel knows no names of variables");
+	ima_test_need_rodata(test);
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		void *p = (void *)kallsyms_lookup_name(names[i]);
+
+		KUNIT_EXPECT_NOT_NULL_MSG(test, p, "%s", names[i]);
+		if (p)
+			ima_test_attack(test, p, names[i]);
+	}
+}
+
+static void ima_test_all_templates(struct kunit *test)
+{
+	static const char * const names[] = { "ima", "ima-ng", "ima-sig", "ima-buf", "ima-modsig" };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		struct ima_template_desc *desc = lookup_template_desc(names[i]);
+
+		KUNIT_ASSERT_NOT_NULL(test, desc);
+		KUNIT_EXPECT_TRUE(test, ima_is_template(desc));
+		KUNIT_EXPECT_TRUE(test, is_pmalloc_wr_object(desc, sizeof(*desc)));
+		KUNIT_EXPECT_TRUE(test, is_kernel_rodata((unsigned long)desc->name));
+		KUNIT_EXPECT_TRUE(test, is_kernel_rodata((unsigned long)desc->fmt) ||
+				  is_pmalloc_wr_object(desc->fmt, strlen(desc->fmt) + 1));
+		KUNIT_EXPECT_FALSE(test, ima_is_template(desc + 100));
+	}
+}
+
+/*
+ * What IMA is about to copy is in ordinary memory.  Whatever somebody makes of it in
+ * the meantime, the copy stays in its record and leads to nothing that he can write.
+ */
+static void ima_test_forged_entry(struct kunit *test)
+{
+	static struct ima_template_desc fake = {
+		.name = "ima-ng", .fmt = "d-ng|n-ng", .num_fields = 15,
+	};
+	enum { LENGTH, LENGTHS, TEMPLATE, SIZE, DATA_LEN, FORGERIES };
+	int what;
+
+	for (what = 0; what < FORGERIES; what++) {
+		struct ima_queue_entry *above = ima_test_add(test, "/above"), *qe;
+		struct ima_template_entry *entry = ima_test_entry("/forged", ima_test_content());
+		u8 copy[200];
+		struct ima_template_desc *desc;
+		struct ima_record_plan plan;
+		size_t size;
+		int err;
+
+		KUNIT_ASSERT_NOT_NULL(test, entry);
+		memcpy(copy, above, sizeof(copy));
+		desc = entry->template_desc;
+		ima_plan_record(&plan, entry);
+		size = plan.size;
+		KUNIT_ASSERT_EQ(test, wr_begin(), 0);
+		/* It is right below that of the entry before. */
+		qe = pmalloc_nowait(ima_pool, size);
+		if (what == LENGTH)
+			plan.len[1] += 64;
+		else if (what == LENGTHS)
+			memset(plan.len, 0xff, sizeof(plan.len));
+		else if (what == TEMPLATE)
+			entry->template_desc = &fake;
+		else if (what == DATA_LEN)
+			entry->template_data_len = INT_MIN;
+		err = !qe ? -ENOMEM : ima_fill_record(qe, what == SIZE ? 16 : size, &plan, entry);
+		wr_end();
+		entry->template_desc = desc;
+
+		KUNIT_EXPECT_MEMEQ_MSG(test, above, copy, sizeof(copy), "%d", what);
+		KUNIT_EXPECT_EQ_MSG(test, err, what == DATA_LEN ? 0 : -EINVAL, "%d", what);
+		if (!err)
+			KUNIT_EXPECT_EQ(test, qe->entry->template_data_len, 4 + 40 + 4 + 8);
+		ima_free_template_entry(entry);
+	}
 }
 
 /* Nothing that belongs to any entry is anywhere else. */
@@ -497,9 +593,11 @@ static bool ima_test_whole(struct ima_queue_entry *qe)
 	struct ima_field_data *name = &entry->template_data[1];
 	u64 content, named;
 
-	if (entry->template_desc->num_fields < 2 || name->len < 6 ||
-	    memcmp(name->data, "/race ", 6))
-		return true;
+	/* Each entry of this test has a name, and a digest. */
+	if (entry->template_desc->num_fields < 2 || !name->len || !entry->template_data[0].len)
+		return false;
+	if (name->len < 6 || memcmp(name->data, "/race/", 6))
+		return name->len == 1 || isgraph(name->data[0]);
 
 	memcpy(&content, entry->template_data[0].data + 8, sizeof(content));
 
@@ -520,7 +618,7 @@ static int ima_test_adder(void *data)
 		struct ima_template_entry *entry;
 		char name[6 + 16 + 1];
 
-		snprintf(name, sizeof(name), "/race %016llx", content);
+		snprintf(name, sizeof(name), "/race/%016llx", content);
 		entry = ima_test_entry(name, content);
 		if (!entry || ima_test_store(entry, name))
 			atomic_inc(&race->wrong);
@@ -535,7 +633,7 @@ static void ima_test_readers(struct kunit *test)
 {
 	struct ima_test_race race = { .left = ATOMIC_INIT(IMA_TEST_ADDERS) };
 	struct ima_test_state before = ima_test_now();
-	int i, rounds = 0, table = 0;
+	int i, rounds = 0, table = 0, listed = 0;
 	struct ima_queue_entry *qe;
 	long n, last = 0;
 
@@ -574,14 +672,16 @@ static void ima_test_readers(struct kunit *test)
 	n = 0;
 	list_for_each_entry(qe, &ima_measurements, later) {
 		KUNIT_EXPECT_TRUE(test, ima_test_whole(qe));
+		listed += !memcmp(qe->entry->template_data[1].data, "/race/", 6);
 		n++;
 	}
 	KUNIT_EXPECT_EQ(test, n, atomic_long_read(&ima_htable.len));
 	KUNIT_EXPECT_EQ(test, n, before.len + IMA_TEST_ADDERS * IMA_TEST_EACH);
 	for (i = 0; i < IMA_MEASURE_HTABLE_SIZE; i++)
 		hlist_for_each_entry(qe, &ima_htable.queue[i], hnext)
-			table += !memcmp(qe->entry->template_data[1].data, "/race ", 6);
-	KUNIT_EXPECT_EQ(test, table % (IMA_TEST_ADDERS * IMA_TEST_EACH), 0);
+			table += !memcmp(qe->entry->template_data[1].data, "/race/", 6);
+	KUNIT_EXPECT_GE(test, listed, IMA_TEST_ADDERS * IMA_TEST_EACH);
+	KUNIT_EXPECT_EQ(test, table, IS_ENABLED(CONFIG_IMA_DISABLE_HTABLE) ? 0 : listed);
 }
 
 /* KUnit leaves skipped what has been skipped at boot, also when it is run again. */
@@ -608,6 +708,9 @@ static int ima_test_init(struct kunit *test)
 static struct kunit_case ima_test_cases[] = {
 	KUNIT_CASE(ima_test_attack_entry),
 	KUNIT_CASE(ima_test_attack_static),
+	KUNIT_CASE(ima_test_attack_hidden),
+	KUNIT_CASE(ima_test_all_templates),
+	KUNIT_CASE(ima_test_forged_entry),
 	KUNIT_CASE(ima_test_all_is_protected),
 	KUNIT_CASE(ima_test_one_window),
 	KUNIT_CASE(ima_test_same_again),

@@ -884,7 +884,7 @@ int wr_memset(void *dst, int c, size_t n)
 }
 EXPORT_SYMBOL_GPL(wr_memset);
 
-static int prmem_begin(void)
+static __always_inline int prmem_begin(void)
 {
 	struct prmem_window w;
 	struct prmem_batch *b;

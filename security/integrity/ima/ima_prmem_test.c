@@ -192,7 +192,7 @@ static void ima_test_attack_static(struct kunit *test)
 static void ima_test_attack_hidden(struct kunit *test)
 {
 	static const char * const names[] = {
-		"binary_runtime_size", "builtin_templates", "defined_templates", "digests",
+		"builtin_templates", "defined_templates", "digests",
 		"ima_buf_template", "ima_template",
 	};
 	int i;

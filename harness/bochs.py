@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from .common import BUILD, HarnessError, replace_file, run, tail
+from .common import BUILD, HarnessError, end_process, replace_file, run, tail
 
 # Devices that the guest does not need; their plugins may not even be there.
 UNUSED = ("speaker", "parallel", "gameport", "es1370", "e1000", "sb16", "ne2k", "usb_uhci", "usb_ohci", "usb_ehci", "usb_xhci")
@@ -157,10 +157,5 @@ class Bochs:
         if self.client:
             self.client.close()
         if self.process and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            end_process(self.process)
         self.output.close()

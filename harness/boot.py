@@ -17,7 +17,8 @@ from pathlib import Path
 
 from . import bochs, build, guest
 from .base import ensure_base
-from .common import BUILD, LOGS, PACKAGES, PROGRESS, ROOT, TEST_PACKAGES, HarnessError, need, run, tail
+from .common import (BUILD, LOGS, PACKAGES, PROGRESS, ROOT, TEST_PACKAGES, HarnessError, end_process, need, run,
+                     tail)
 from .report import entry
 
 SCENARIOS = ROOT / "harness" / "scenarios"
@@ -167,12 +168,7 @@ class Tpm:
         try:
             self.process.wait(1)
         except subprocess.TimeoutExpired:
-            self.process.terminate()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            end_process(self.process)
         shutil.rmtree(self.state, ignore_errors=True)
         return "" if self.process.returncode in (0, -15) else \
             f"swtpm ended with {self.process.returncode}; log: {self.log.relative_to(ROOT)}"
@@ -290,12 +286,7 @@ class Boot:
         if self.machine:
             self.machine.close()
         if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            end_process(self.process)
         if self.tpm:
             self.trouble, self.tpm = self.tpm.stop(), None
         PROGRESS.done(f"boot {self.label}")

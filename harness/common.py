@@ -45,6 +45,16 @@ CHECK_PACKAGES = {
 }
 
 
+def end_process(process):
+    """End a process that was started here, by force if it does not go by itself."""
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class HarnessError(Exception):
     """A failure that the user can act on: what failed, where the log is, what to do."""
 
@@ -135,12 +145,7 @@ def run(cmd, log=None, what=None, cwd=None, env=None, timeout=None, check=True, 
                     raise HarnessError(f"{what} took more than {timeout} s: {shlex.join(cmd)}\n  log: {log}\n{tail(log)}")
         finally:
             if proc.poll() is None:
-                proc.terminate()
-                try:
-                    proc.wait(5)
-                except subprocess.TimeoutExpired:
-                    proc.kill()
-                    proc.wait()
+                end_process(proc)
     PROGRESS.done(what)
     if check and proc.returncode:
         raise HarnessError(f"{what} failed with {proc.returncode}: {shlex.join(cmd)}\n  log: {log}\n{tail(log)}")

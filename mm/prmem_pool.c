@@ -557,7 +557,8 @@ static int pmalloc_has(const struct pmalloc_pool *pool, size_t size, unsigned lo
  *
  * Context: Process context; sleeps, but as pmalloc() says.
  *
- * Return: 0; -ENOMEM, or -EINVAL for what pmalloc() would refuse.
+ * Return: 0; -ENOMEM; or, for what pmalloc() would refuse, -EINVAL, or -EPERM if the
+ * pool has been made read-only.
  */
 int pmalloc_reserve(struct pmalloc_pool *pool, size_t size)
 {

@@ -18,6 +18,7 @@ COMMANDS = {
     "refresh": ("series", "cmd_refresh"),
     "bench": ("bench", "cmd_bench"),
     "mutants": ("mutants", "cmd_mutants"),
+    "soak": ("test", "cmd_soak"),
     "clean": ("series", "cmd_clean"),
 }
 

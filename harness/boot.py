@@ -29,7 +29,7 @@ OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 SUITES = {
     "temp_mm": "temp_mm", "temp_mm_x86": "temp_mm", "splat_temp_mm": "temp_mm",
     "pg_table": "pg_table", "prmem": "prmem", "ima": "ima", "asi": "asi", "demo": "demo",
-    "lkdtm": "prmem", "splat_prmem": "prmem",
+    "lkdtm": "prmem", "splat_prmem": "prmem", "splat_asi_event": "asi", "splat_asi_task": "asi",
 }
 # THREADS: with a thread for each CPU, QEMU 7.2 sometimes goes on executing an instruction that another
 # CPU has replaced: a CPU stumbles over an int3 that text_poke_bp() has long removed. The plain base

@@ -7,13 +7,14 @@ A mutant is a file harness/mutants/NAME.diff against the composed tree, with a h
                                              fail, not merely the build or the boot
     Red: SCENARIO splat REGEX                or: the log must hold a report that matches
     Red: build REGEX                         or: the compiler must refuse it with such a message
+    Red: entry REGEX                         or: the checks of entry code and CR3 must say that
     Quick: yes                               it runs in make test as well
 """
 
 import re
 from dataclasses import dataclass, field
 
-from . import boot, build, guest, report, series
+from . import boot, build, cr3, entryset, guest, report, series
 from .common import BUILD, LOGS, ROOT, HarnessError, say
 from .report import entry
 
@@ -26,7 +27,7 @@ class Mutant:
     name: str
     path: object
     why: str = ""
-    scenario: str = ""      # or "build"
+    scenario: str = ""      # or "build", or "entry"
     cases: list = field(default_factory=list)
     regex: str = ""
     quick: bool = False
@@ -47,8 +48,8 @@ def load(path):
         elif key == "Red":
             words = value.split(None, 2)
             mutant.scenario = words[0] if words else ""
-            if mutant.scenario == "build":
-                mutant.regex = value[len("build"):].strip()
+            if mutant.scenario in ("build", "entry"):
+                mutant.regex = value[len(mutant.scenario):].strip()
             elif len(words) == 3 and words[1] == "splat":
                 mutant.regex = words[2]
             else:
@@ -81,11 +82,20 @@ def scenario_for(mutant):
     return scenario
 
 
+def try_entry(mutant, objdir):
+    """Is it found in the machine code?"""
+    entries = cr3.cr3_entries({"debug": objdir}) + entryset.entry_set_entries({"debug": objdir})
+    found = [item["why"] for item in entries if item["status"] == "fail"]
+    if any(re.search(mutant.regex, why) for why in found):
+        return ""
+    return f"the checks of entry code find only: {'; '.join(found) or 'nothing'}"
+
+
 def try_mutant(mutant):
     """Build and boot one mutant; returns "" when the right test turned red, else what happened instead."""
     series.patched_tree(TREE, extra=[mutant.path])
     log = LOGS / f"mutant-{mutant.name}-build.log"
-    config = "debug" if mutant.scenario == "build" else boot.load(mutant.scenario).build
+    config = "debug" if mutant.scenario in ("build", "entry") else boot.load(mutant.scenario).build
     try:
         objdir = build.build(config, TREE, ("bzImage",), log=log)
     except HarnessError as err:
@@ -94,6 +104,8 @@ def try_mutant(mutant):
         return f"does not build: {str(err).splitlines()[0]}; log: {log.relative_to(ROOT)}"
     if mutant.scenario == "build":
         return "the compiler accepts it"
+    if mutant.scenario == "entry":
+        return try_entry(mutant, objdir)
     scenario = scenario_for(mutant)
     initrd = guest.plain_initramfs()
     run = boot.Boot(scenario, objdir, initrd, f"-mutant-{mutant.name}", panic_on_warn=False)

@@ -16,7 +16,8 @@ INTRODUCTION = """\
 linux-kas: a patch series for Linux 6.12 (x86-64) under which the kernel changes read-only memory only
 through a temporary mapping that one CPU has, for the length of one write. This command fetches and
 compiles the patched kernel when that has not been done yet, boots it in QEMU, and lets modules in it
-write to protected memory, by the right way and by the wrong ones. What follows is their own account.
+write to protected memory, by the right way and by the wrong ones, and run without a secret, in an address
+space that lacks it. What follows is their own account.
 """
 
 

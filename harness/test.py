@@ -8,15 +8,12 @@ boots run two at a time while nothing builds.
 import os
 import time
 
-from . import boot, build, check, identity, ima, mutants, report, series
+from . import boot, build, check, cr3, entryset, identity, ima, mutants, report, series
 from .base import ensure_base
 from .common import BUILD, CHECK_PACKAGES, LOGS, OUT, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, say
 
 # Bochs needs the processor to itself less than QEMU does, but takes longest: it starts first.
 SLOW_FIRST = {"bochs": 0, "ovmf": 1, "tcg": 2}
-
-# Stages that ONLY may name, beside scenarios.
-STAGES = {"ima": ima.ima_entries}
 
 
 class Stages:
@@ -60,6 +57,17 @@ def build_config(config):
     """Build one configuration of the patched tree, with modules."""
     build.build(config, BUILD / "src", ("bzImage", "modules"))
     return [report.entry(config, "none", "series", f"build:{config}", "pass")]
+
+
+def entry_entries():
+    """What the machine code of built kernels says about CR3 and about the entry code."""
+    tree = series.patched_tree(BUILD / "src")
+    objdirs = {config: build.build(config, tree, ("bzImage", "modules")) for config in ("debug", "release")}
+    return cr3.cr3_entries(objdirs) + entryset.entry_set_entries(objdirs)
+
+
+# Stages that ONLY may name, beside scenarios.
+STAGES = {"entry": entry_entries, "ima": ima.ima_entries}
 
 
 def boot_all(scenarios):
@@ -106,10 +114,23 @@ def cmd_test(args):
     stages.run("tree", lambda: series.patched_tree(BUILD / "src") and [])
     for config in dict.fromkeys([*(scenario.build for scenario in scenarios), "release"]):
         stages.run(f"build {config}", build_config, config)
+    stages.run("entry", entry_entries)
     stages.run("boots", boot_all, scenarios)
     stages.run("ima", ima.ima_entries)
     stages.run("warnings", identity.warning_entries)
     stages.run("identity", identity.identity_entries)
     stages.run("prefixes", identity.prefix_entries)
     stages.run("quick mutants", mutants.mutant_entries, True)
+    return stages.finish()
+
+
+def cmd_soak(_args):
+    """make soak: the scenarios that only take longer than those of make test"""
+    need({**PACKAGES, **TEST_PACKAGES})
+    scenarios = [boot.load(name) for name in boot.names() if name.startswith("soak-")]
+    stages = Stages()
+    stages.run("tree", lambda: series.patched_tree(BUILD / "src") and [])
+    for config in dict.fromkeys(scenario.build for scenario in scenarios):
+        stages.run(f"build {config}", build_config, config)
+    stages.run("boots", boot_all, scenarios)
     return stages.finish()

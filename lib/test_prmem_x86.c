@@ -8,6 +8,7 @@
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/nmi.h>
+#include <linux/pg_table.h>
 #include <linux/pgtable.h>
 #include <linux/pratomic.h>
 #include <linux/prlist.h>
@@ -369,8 +370,9 @@ static void prmem_test_walker_finds_window(struct kunit *test)
 	old = *pte;
 	set_pte(pte, pte_set_flags(old, _PAGE_GLOBAL));
 	expect_found(test, "global window", false, true, false, false);
+	/* The tables above the leaf do not let user mode in. */
 	set_pte(pte, pte_set_flags(old, _PAGE_USER));
-	expect_found(test, "user window", false, false, true, false);
+	expect_found(test, "user window", false, false, false, false);
 	if (__supported_pte_mask & _PAGE_NX) {
 		set_pte(pte, pte_clear_flags(old, _PAGE_NX));
 		expect_found(test, "executable window", false, false, false, true);
@@ -387,6 +389,29 @@ static void prmem_test_walker_finds_window(struct kunit *test)
 	expect_found(test, "process", true, false, false, false);
 	set_pgd(mine, __pgd(0));
 	flush_tlb_all();
+	expect_found(test, "clean again", false, false, false, false);
+}
+
+static void prmem_test_walker_finds_pg_table(struct kunit *test)
+{
+	pgprotval_t rw = pgprot_val(PAGE_KERNEL) & ~_PAGE_GLOBAL, ro;
+	struct prmem_test *x = test->priv;
+	unsigned long pfn = page_to_pfn(virt_to_page(x->obj)), addr = LDT_BASE_ADDR;
+	struct pg_table *pgt;
+
+	prmem_test_need_protection(test);
+	ro = rw & ~(_PAGE_RW | _PAGE_DIRTY);
+	pgt = pg_table_create("prmem_test", NULL, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(pgt));
+
+	/* It may be read, as everywhere. */
+	KUNIT_EXPECT_EQ(test, pg_table_map(pgt, addr, pfn, 1, __pgprot(ro)), 0);
+	expect_found(test, "read-only", false, false, false, false);
+	KUNIT_EXPECT_EQ(test, pg_table_unmap(pgt, addr, addr + PAGE_SIZE), 0);
+
+	KUNIT_EXPECT_EQ(test, pg_table_map(pgt, addr, pfn, 1, __pgprot(rw)), 0);
+	expect_found(test, "writable", true, false, false, false);
+	pg_table_free(pgt);
 	expect_found(test, "clean again", false, false, false, false);
 }
 
@@ -856,6 +881,7 @@ static struct kunit_case prmem_x86_cases[] = {
 	KUNIT_CASE(prmem_test_walker_finds_mapping),
 	KUNIT_CASE(prmem_test_walker_finds_user_mapping),
 	KUNIT_CASE(prmem_test_walker_finds_window),
+	KUNIT_CASE(prmem_test_walker_finds_pg_table),
 	KUNIT_CASE(prmem_test_one_window),
 	KUNIT_CASE(prmem_test_not_torn),
 	KUNIT_CASE(prmem_test_no_stale_translation),

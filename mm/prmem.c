@@ -129,6 +129,7 @@ static __always_inline bool __prmem_open(struct prmem_window *w)
 	if (unlikely(in_nmi() || !static_branch_likely(&prmem_ready)))
 		return false;
 
+	prmem_suspend(w);
 	local_irq_save(w->flags);
 	t = this_cpu_read(prmem_mms_instance);
 	w->mm = t->mm;
@@ -144,6 +145,7 @@ static __always_inline void __prmem_close(struct prmem_window *w)
 	if (likely(w->prev))
 		unuse_temporary_mm_irqs_off(w->mm, w->prev);
 	local_irq_restore(w->flags);
+	prmem_resume(w);
 }
 
 int prmem_open(struct prmem_window *w)

@@ -5,6 +5,8 @@
 #ifndef _MM_PRMEM_H
 #define _MM_PRMEM_H
 
+#include <linux/asi.h>
+#include <linux/asi.h>
 #include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/jump_label.h>
@@ -231,12 +233,31 @@ void *prmem_rw(const void *p);
  * @flags: interrupts
  * @mm: that maps the slots
  * @prev: what was loaded before; NULL if this is inside of another window
+ * @restricted: for asi_resume()
  */
 struct prmem_window {
 	unsigned long flags;
 	struct mm_struct *mm;
 	struct mm_struct *prev;
+#ifdef CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION
+	bool restricted;
+#endif
 };
+
+/* A domain need not map what a write needs. */
+static __always_inline void prmem_suspend(struct prmem_window *w)
+{
+#ifdef CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION
+	w->restricted = asi_suspend();
+#endif
+}
+
+static __always_inline void prmem_resume(struct prmem_window *w)
+{
+#ifdef CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION
+	asi_resume(w->restricted);
+#endif
+}
 
 int prmem_open(struct prmem_window *w);
 void prmem_close(struct prmem_window *w);

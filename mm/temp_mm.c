@@ -7,12 +7,14 @@
  */
 #define pr_fmt(fmt) "temp_mm: " fmt
 
+#include <linux/asi.h>
 #include <linux/cpuhotplug.h>
 #include <linux/debugfs.h>
 #include <linux/hardirq.h>
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
 #include <linux/mmu_context.h>
+#include <linux/pg_table.h>
 #include <linux/pgalloc.h>
 #include <linux/preempt.h>
 #include <linux/random.h>
@@ -21,8 +23,6 @@
 #include <linux/string.h>
 #include <linux/temp_mm.h>
 #include <linux/uaccess.h>
-
-#include <asm/tlb.h>
 
 /*
  * Who changes the state owns the object until the next change, so that two
@@ -149,22 +149,7 @@ free_mm:
 
 static void temp_mm_free_mm(struct mm_struct *mm)
 {
-	unsigned long start = TEMP_MM_BASE;
-	unsigned long end = start + TEMP_MM_SIZE;
-	struct mmu_gather tlb;
-
 	arch_temp_mm_exit(mm);
-
-	/*
-	 * There is no VMA, so exit_mmap() would not free the page tables.  What
-	 * is loaded nowhere needs no flush; fullmm keeps the gather from adding
-	 * up kernel addresses.
-	 */
-	tlb_gather_mmu_fullmm(&tlb, mm);
-	free_pgd_range(&tlb, start, end, start, end);
-	tlb_finish_mmu(&tlb);
-	WARN_ON_ONCE(mm_pgtables_bytes(mm));
-
 	destroy_context(mm);
 	pgd_free(mm, mm->pgd);
 	kfree(mm);
@@ -173,28 +158,15 @@ static void temp_mm_free_mm(struct mm_struct *mm)
 /* One table for each level, once for all: temp_mm_move() moves the entries. */
 static int temp_mm_alloc_tables(struct temp_mm *t)
 {
-	unsigned long addr = t->addr;
-	struct mm_struct *mm = t->mm;
-	p4d_t *p4d;
-	pud_t *pud;
-	pmd_t *pmd;
+	int err = pg_table_populate(&t->tables, t->addr, PG_LEVEL_4K);
 
-	p4d = p4d_alloc(mm, pgd_offset(mm, addr), addr);
-	if (!p4d)
-		return -ENOMEM;
+	if (err)
+		return err;
 
-	pud = pud_alloc(mm, p4d, addr);
-	if (!pud)
-		return -ENOMEM;
-
-	pmd = pmd_alloc(mm, pud, addr);
-	if (!pmd || pte_alloc(mm, pmd))
-		return -ENOMEM;
-
-	t->p4d = p4d;
-	t->pud = pud;
-	t->pmd = pmd;
-	t->pte = pte_offset_kernel(pmd, addr);
+	t->p4d = p4d_offset(pgd_offset(t->mm, t->addr), t->addr);
+	t->pud = pud_offset(t->p4d, t->addr);
+	t->pmd = pmd_offset(t->pud, t->addr);
+	t->pte = pte_offset_kernel(t->pmd, t->addr);
 	return 0;
 }
 
@@ -204,9 +176,7 @@ static long temp_mm_size(const struct temp_mm *t)
 
 	size += kmalloc_size_roundup(sizeof(*t->mm) + cpumask_size() +
 				     mm_cid_size());
-	size += TEMP_MM_PGD_BYTES + mm_pgtables_bytes(t->mm);
-	if (!mm_p4d_folded(t->mm) && !t->shared)
-		size += PAGE_SIZE;
+	size += TEMP_MM_PGD_BYTES + t->tables.nr_tables * PAGE_SIZE;
 
 	return size;
 }
@@ -225,6 +195,7 @@ static struct temp_mm *temp_mm_new(const char *name, unsigned long addr)
 		kfree(t);
 		return NULL;
 	}
+	pg_table_attach(&t->tables, t->mm);
 
 	return t;
 }
@@ -232,6 +203,7 @@ static struct temp_mm *temp_mm_new(const char *name, unsigned long addr)
 static void temp_mm_delete(struct temp_mm *t)
 {
 	temp_mm_free_mm(t->mm);
+	pg_table_detach(&t->tables);
 	/* It has a key for random addresses. */
 	kfree_sensitive(t);
 }
@@ -295,9 +267,6 @@ void temp_mm_free(struct temp_mm *t)
 		temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
 		return;
 	}
-
-	if (t->shared)
-		set_pgd(pgd_offset(t->mm, t->addr), __pgd(0));
 
 	atomic_long_dec(&temp_mm_stats.instances);
 	atomic_long_sub(temp_mm_size(t), &temp_mm_stats.bytes);
@@ -655,6 +624,8 @@ static noinline int temp_mm_write_long(struct temp_mm *t, void *dst, const void 
 	void *alias;
 	long err;
 
+	guard(asi_suspended)();
+
 	/* A source that ends halfway must not leave anything behind. */
 	if (t && len <= t->nr_pages << PAGE_SHIFT && !temp_mm_readable(src, len))
 		return temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller);
@@ -702,6 +673,7 @@ int temp_mm_write(struct temp_mm *t, void *dst, const void *src, size_t len)
 	if (copy_from_kernel_nofault(&val, src, len))
 		return temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, _RET_IP_);
 
+	guard(asi_suspended)();
 	guard(irqsave)();
 
 	alias = temp_mm_open(t, dst, len, _RET_IP_);
@@ -731,6 +703,7 @@ int temp_mm_set(struct temp_mm *t, void *dst, u8 c, size_t len)
 {
 	void *alias;
 
+	guard(asi_suspended)();
 	guard(irqsave)();
 
 	alias = temp_mm_open(t, dst, len, _RET_IP_);
@@ -826,19 +799,15 @@ static struct temp_mm *temp_mm_alloc_shared(const char *name)
 	/* Not the first entry: a stray access to a stale LDT alias finds nothing. */
 	u32 index = get_random_u32_inclusive(1, TEMP_MM_SIZE / PUD_SIZE - 1);
 	struct temp_mm *t = temp_mm_new(name, TEMP_MM_BASE + index * PUD_SIZE);
-	p4d_t *p4d;
-	pud_t *pud;
 
 	if (!t)
 		return NULL;
 
-	p4d = p4d_alloc(t->mm, pgd_offset(t->mm, t->addr), t->addr);
-	pud = p4d ? pud_alloc(t->mm, p4d, t->addr) : NULL;
-	t->pmd = pud ? pmd_alloc(t->mm, pud, t->addr) : NULL;
-	if (!t->pmd) {
+	if (pg_table_populate(&t->tables, t->addr, PG_LEVEL_2M)) {
 		temp_mm_delete(t);
 		return NULL;
 	}
+	t->pmd = pmd_off(t->mm, t->addr);
 
 	atomic_long_add(temp_mm_size(t), &temp_mm_stats.bytes);
 

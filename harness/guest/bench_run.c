@@ -115,12 +115,17 @@ static void load_module(const char *path)
 	close(fd);
 }
 
-/* The rows of protected memory are in a module that only some kernels have. */
+/* The rows of what is new are in modules that only some kernels have. */
 static void load_modules(void)
 {
+	static const char * const more[] = {
+		"/lib/modules/prmem_bench.ko", "/lib/modules/asi_bench.ko",
+	};
+
 	load_module("/lib/modules/bench.ko");
-	if (!access("/lib/modules/prmem_bench.ko", F_OK))
-		load_module("/lib/modules/prmem_bench.ko");
+	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+		if (!access(more[i], F_OK))
+			load_module(more[i]);
 }
 
 /* Ask the module to do something; the rounds, or how many. */
@@ -156,15 +161,24 @@ static long splits(void)
 	return value_of("/proc/meminfo", "DirectMap4k:") / 2048;
 }
 
+/* Loads of a domain's page table that flushed what the TLB had of it; -1: there are no domains. */
+static long asi_flushes(void)
+{
+	return value_of("/sys/kernel/debug/asi/stats", "flush ");
+}
+
 static void kernel_row(const char *name)
 {
-	long before = splits();
+	long before = splits(), flushes = asi_flushes();
 	char *answer;
 
 	request(name, ROUNDS);
 	answer = strdup(slurp("/proc/bench") ?: "");
 	answer[strcspn(answer, "\n")] = 0;
-	printf("bench: %s splits %ld\n", answer, splits() - before);
+	printf("bench: %s splits %ld", answer, splits() - before);
+	if (flushes >= 0)
+		printf(" flushes %ld", asi_flushes() - flushes);
+	printf("\n");
 	free(answer);
 }
 
@@ -235,6 +249,26 @@ static void footprint_rows(void)
 	request("hold_vmalloc", 0);
 }
 
+/* Memory of a domain that maps what each must, and of 2 MiB more. */
+static void domain_rows(void)
+{
+	const int n = 64;
+	long domain, more;
+
+	if (asi_flushes() < 0)
+		return;
+	/* What is freed comes back after a while. */
+	request("hold_asi", n);
+	sleep(1);
+	domain = taken("hold_asi", n) / (n - 1);
+	request("hold_asi", 0);
+	sleep(1);
+	more = taken("hold_asi_2m", n) / (n - 1) - domain;
+	request("hold_asi", 0);
+	printf("bench: asi_create_bytes bytes %ld\n", domain);
+	printf("bench: asi_map_2M_bytes bytes %ld\n", more);
+}
+
 /* Is @name one of @list, "a+b+c"? Without a list, and for what tests the counting, yes. */
 static bool wanted(const char *name, const char *list)
 {
@@ -276,6 +310,8 @@ int main(int argc, char **argv)
 		memory_rows();
 	if (wanted("footprint_100k_64", list))
 		footprint_rows();
+	if (wanted("asi_create", list))
+		domain_rows();
 	printf("bench: done\n1..0\n");
 	return 0;
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A TCG plugin for QEMU that counts, from outside the guest, what a CPU executes
- * between two marker NOPs (harness/guest/marker.h): instructions, writes to CR3,
- * INVLPG, INVPCID and VMRUN, and the longest run of instructions from a CLI up to
- * the next STI. The kernel under test carries no counter.
+ * between two marker NOPs (harness/guest/marker.h): instructions, those of them
+ * that are NOPs, writes to CR3, INVLPG, INVPCID and VMRUN, and the longest run of
+ * instructions from a CLI up to the next STI. The kernel under test carries no
+ * counter.
  *
  *   -plugin count.so,out=FILE
  *
@@ -27,6 +28,7 @@
 /* What is counted in one round. */
 struct counts {
 	uint64_t insns;
+	uint64_t nops;
 	uint64_t cr3_writes;
 	uint64_t invlpg;
 	uint64_t invpcid;
@@ -119,6 +121,7 @@ static void on_##name(unsigned int cpu, void *data)		\
 	vcpus[cpu].now.name++;					\
 }
 
+COUNT_FN(nops)
 COUNT_FN(cr3_writes)
 COUNT_FN(invlpg)
 COUNT_FN(invpcid)
@@ -175,6 +178,7 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
 	static const qemu_plugin_insn_fn callbacks[] = {
 		[KIND_PLAIN]	 = on_plain,
+		[KIND_NOP]	 = on_nops,
 		[KIND_CR3_WRITE] = on_cr3_writes,
 		[KIND_INVLPG]	 = on_invlpg,
 		[KIND_INVPCID]	 = on_invpcid,
@@ -213,10 +217,11 @@ static int by_insns(const void *a, const void *b)
 
 static void print_counts(FILE *out, const char *name, const struct counts *counts)
 {
-	fprintf(out, ", \"%s\": {\"instructions\": %llu, \"cr3_writes\": %llu, "
+	fprintf(out, ", \"%s\": {\"instructions\": %llu, \"nops\": %llu, \"cr3_writes\": %llu, "
 		"\"invlpg\": %llu, \"invpcid\": %llu, \"vmrun\": %llu, "
 		"\"irqs_off_max\": %llu}", name,
 		(unsigned long long)counts->insns,
+		(unsigned long long)counts->nops,
 		(unsigned long long)counts->cr3_writes,
 		(unsigned long long)counts->invlpg,
 		(unsigned long long)counts->invpcid,

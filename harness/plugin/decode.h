@@ -14,6 +14,7 @@
 
 enum kind {
 	KIND_PLAIN,
+	KIND_NOP,
 	KIND_CR3_WRITE,
 	KIND_INVLPG,
 	KIND_INVPCID,
@@ -53,12 +54,14 @@ static inline enum kind decode(const uint8_t *code, size_t size, uint32_t *marke
 	static const uint8_t nopl[4] = { 0x0f, 0x1f, 0x84, 0x00 };
 	size_t at = 0;
 	int rep = 0, opsize = 0, rex = 0;
+	uint8_t opcode, modrm;
+	int mod, reg;
 
 	if (size == 8 && !memcmp(code, nopl, sizeof(nopl))) {
 		memcpy(marker, code + 4, 4);
 		if ((*marker & MARKER_MASK) == MARKER_MAGIC)
 			return KIND_MARKER;
-		return KIND_PLAIN;
+		return KIND_NOP;
 	}
 
 	for (; at < size && is_prefix(code[at]); at++) {
@@ -81,12 +84,18 @@ static inline enum kind decode(const uint8_t *code, size_t size, uint32_t *marke
 		return KIND_STI;
 	if (at + 1 == size && code[at] == 0xcf)
 		return KIND_IRET;
+	/* With a REP prefix it is PAUSE, with a REX.B an exchange. */
+	if (at + 1 == size && code[at] == 0x90 && !rep && !(rex & 1))
+		return KIND_NOP;
 	if (at + 3 > size || code[at] != 0x0f)
 		return KIND_PLAIN;
 
-	uint8_t opcode = code[at + 1], modrm = code[at + 2];
-	int mod = modrm >> 6, reg = (modrm >> 3) & 7;
-
+	opcode = code[at + 1];
+	modrm = code[at + 2];
+	mod = modrm >> 6;
+	reg = (modrm >> 3) & 7;
+	if (opcode == 0x1f && reg == 0)
+		return KIND_NOP;
 	/* REX.R would make it another, undefined, control register. */
 	if (opcode == 0x22 && reg == 3 && !(rex & 4))
 		return KIND_CR3_WRITE;

@@ -10,6 +10,7 @@
 #include <linux/cleanup.h>
 #include <linux/mm_types.h>
 #include <linux/percpu-defs.h>
+#include <linux/pg_table.h>
 #include <linux/pgtable.h>
 #include <linux/siphash.h>
 #include <linux/types.h>
@@ -48,6 +49,7 @@ struct temp_mm {
 	unsigned int		nr_mapped;
 	int			state;
 	bool			shared;		/* linked to another's mappings */
+	struct pg_table		tables;		/* that lead to the window */
 };
 
 struct temp_mm *temp_mm_alloc(unsigned int nr_pages, const char *name);

@@ -16,6 +16,7 @@
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/pg_table.h>
 #include <linux/pgtable.h>
 #include <linux/stop_machine.h>
 #include <linux/string.h>
@@ -227,6 +228,11 @@ static void prmem_walk_user_root(struct prmem_check *found, pgd_t *kernel,
 #endif
 }
 
+static void prmem_walk_pg_table(const struct pg_table *pgt, void *found)
+{
+	prmem_walk_root(found, pgt->root, NULL, init_mm.pgd);
+}
+
 /*
  * All CPUs are here, with interrupts off.  This CPU reads what the page-table
  * walker of each of them may read at any time on its own account, without a
@@ -255,6 +261,8 @@ static int prmem_walk_all(void *data)
 	if (efi_mm.pgd)
 		prmem_walk_root(found, efi_mm.pgd, &efi_mm, init_mm.pgd);
 #endif
+
+	pg_table_for_each(prmem_walk_pg_table, found);
 
 	/* What a CPU starts with. */
 	if (real_mode_header)

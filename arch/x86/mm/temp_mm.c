@@ -14,6 +14,7 @@
 #include <linux/sched.h>
 #include <linux/vmalloc.h>
 
+#include <asm/asi.h>
 #include <asm/debugreg.h>
 #include <asm/e820/types.h>
 #include <asm/paravirt.h>
@@ -44,6 +45,26 @@ struct mm_struct *temporary_mm_loaded(void)
 
 	return mm;
 }
+
+#ifdef CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION
+/* The outermost temporary mm was loaded in a domain. */
+static DEFINE_PER_CPU(bool, temp_mm_restricted);
+
+static __always_inline void temp_mm_suspend(void)
+{
+	if (static_branch_unlikely(&asi_key) && !temporary_mm_loaded())
+		__this_cpu_write(temp_mm_restricted, asi_suspend());
+}
+
+static __always_inline void temp_mm_resume(void)
+{
+	if (static_branch_unlikely(&asi_key) && !temporary_mm_loaded())
+		asi_resume(__this_cpu_read(temp_mm_restricted));
+}
+#else
+static inline void temp_mm_suspend(void) { }
+static inline void temp_mm_resume(void) { }
+#endif
 
 /**
  * use_temporary_mm_irqs_off - use_temporary_mm() for those with interrupts off
@@ -85,6 +106,7 @@ struct mm_struct *use_temporary_mm_irqs_off(struct mm_struct *temp)
 	if (hw_breakpoint_active())
 		set_debugreg(DR7_FIXED_1, 7);
 
+	temp_mm_suspend();
 	switch_mm_irqs_off(NULL, temp, current);
 
 	return prev;
@@ -141,6 +163,8 @@ void unuse_temporary_mm_irqs_off(struct mm_struct *temp, struct mm_struct *prev)
 	/* An outer temporary mm wants the breakpoints to stay off. */
 	if (hw_breakpoint_active() && !temporary_mm_loaded())
 		set_debugreg(__this_cpu_read(cpu_dr7), 7);
+
+	temp_mm_resume();
 
 	preempt_enable();
 }

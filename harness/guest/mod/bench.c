@@ -143,6 +143,13 @@ static void selftest_irqs_off(void)
 		     : : [nr] "i" (MARKER_BENCH(NR_SELFTEST_IRQS_OFF)) : "memory");
 }
 
+static void irq_outside(void)
+{
+	ROUND_BEGIN(NR_IRQ_OUTSIDE);
+	BENCH_INTERRUPT();
+	ROUND_END(NR_IRQ_OUTSIDE);
+}
+
 /* ---- text_poke() ---- */
 
 /* Module text that nothing ever executes. */
@@ -332,6 +339,7 @@ static const struct row rows[] = {
 	{ "empty", empty },
 	{ "selftest_kernel", selftest_kernel },
 	{ "selftest_irqs_off", selftest_irqs_off },
+	{ "irq_outside", irq_outside },
 	{ "text_poke_1", text_poke_1, .needs = &k.text_poke },
 	{ "text_poke_1_module", text_poke_1_module, .needs = &k.text_poke },
 	{ "text_poke_1_kthread", text_poke_1_kthread, .needs = &k.text_poke,
@@ -367,8 +375,8 @@ static const struct table own_table = {
 	.nr_holds = ARRAY_SIZE(holds),
 };
 
-/* This module's, and that of another one. */
-static const struct table *tables[] = { &own_table, NULL };
+/* This module's, and those of others. */
+static const struct table *tables[4] = { &own_table };
 
 /* ---- running a row ---- */
 
@@ -494,12 +502,17 @@ static ssize_t bench_write(struct file *file, const char __user *ubuf,
 	return err ?: len;
 }
 
-void bench_set_table(const struct table *table)
+void bench_add_table(const struct table *table)
 {
+	size_t i;
+
 	guard(mutex)(&bench_mutex);
-	tables[1] = table;
+	for (i = 0; i < ARRAY_SIZE(tables) && tables[i]; i++)
+		;
+	if (!WARN_ON(i == ARRAY_SIZE(tables)))
+		tables[i] = table;
 }
-EXPORT_SYMBOL_GPL(bench_set_table);
+EXPORT_SYMBOL_GPL(bench_add_table);
 
 static const struct proc_ops bench_ops = {
 	.proc_open = bench_open,

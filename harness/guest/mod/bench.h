@@ -7,6 +7,7 @@
 
 #include <linux/types.h>
 
+#include <asm/irq_vectors.h>
 #include <asm/tsc.h>
 
 #include "marker.h"
@@ -61,7 +62,13 @@ struct table {
 };
 
 /* The rows of one more module, which stays. */
-void bench_set_table(const struct table *table);
+void bench_add_table(const struct table *table);
+
+/*
+ * One interrupt of those that do nothing but their own bookkeeping: that of IRQ work,
+ * of which there is none. An INT takes the same way into the kernel as the APIC does.
+ */
+#define BENCH_INTERRUPT()	asm volatile("int %0" : : "i" (IRQ_WORK_VECTOR) : "memory")
 
 /* Address of a function or variable that is not exported, or 0. */
 unsigned long bench_symbol(const char *name);

@@ -181,7 +181,9 @@ static void tell_cost(struct temp_mm *t, u64 *mem)
 static void tell_refusals(struct temp_mm *t, char *word)
 {
 	struct page *pages[1] = { virt_to_page(word) };
-	void *global = k.temp_mm_map(t, pages, 1, PAGE_KERNEL);
+	/* Whether PAGE_KERNEL is global depends on what the kernel was told at boot. */
+	pgprot_t prot = __pgprot(pgprot_val(PAGE_KERNEL) | _PAGE_GLOBAL);
+	void *global = k.temp_mm_map(t, pages, 1, prot);
 	int user = k.temp_mm_write(t, word, (void *)PAGE_SIZE, 7);
 	int idle;
 

@@ -517,7 +517,7 @@ static int __init prmem_bench_init(void)
 		return err;
 	for (i = 0; i < ARRAY_SIZE(symbols); i++)
 		*(unsigned long *)symbols[i].slot = bench_symbol(symbols[i].name);
-	bench_set_table(&table);
+	bench_add_table(&table);
 	return 0;
 }
 module_init(prmem_bench_init);

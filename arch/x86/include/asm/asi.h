@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Address space isolation on x86.  See Documentation/arch/x86/asi.rst.
+ *
+ * Words: a *domain* is a restricted address space, struct asi.  A *type* is what
+ * domains of a kind have in common.  A *session* is a task's use of a domain
+ * between asi_enter() and asi_exit().  The session is *interrupted* while the
+ * CPU is on the kernel's page table in the middle of it, and *restricted* else.
+ */
+#ifndef _ASM_X86_ASI_H
+#define _ASM_X86_ASI_H
+
+/*
+ * An entry from kernel mode that has interrupted a domain says so in its frame,
+ * in the part of the saved CS that IRET ignores, and where the CPU has stored a 0.
+ * What returns through the frame goes back to the domain.
+ */
+#define ASI_FRAME_BIT		31
+
+/* asi_reenter()'s argument */
+#define ASI_EVENT_INTERRUPT	0
+#define ASI_EVENT_PARANOID	1
+
+#ifdef CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION
+#ifndef __ASSEMBLY__
+
+#include <linux/err.h>
+#include <linux/instruction_pointer.h>
+#include <linux/jump_label.h>
+#include <linux/percpu.h>
+#include <linux/types.h>
+
+#include <asm/ptrace.h>
+
+struct asi;
+struct module;
+struct pg_table;
+struct pg_table_ops;
+struct seq_file;
+struct task_struct;
+
+/**
+ * enum asi_fault_policy - what becomes of an access that only the domain forbids
+ * @ASI_FAULT_ABORT: the session ends, and the access is repeated on the kernel's
+ *	page table, where it succeeds
+ * @ASI_FAULT_PRESERVE: the access is a bad one, as if the kernel lacked the
+ *	memory: it ends in its exception table entry, or in an oops.  The session
+ *	goes on.
+ * @ASI_FAULT_KILL: the access is a bad one, the session ends, and the task gets
+ *	SIGKILL
+ */
+enum asi_fault_policy {
+	ASI_FAULT_ABORT,
+	ASI_FAULT_PRESERVE,
+	ASI_FAULT_KILL,
+	/* private: */
+	ASI_NR_FAULT_POLICIES
+};
+
+/**
+ * struct asi_type - what domains of a kind have in common
+ * @name: for messages
+ * @fault: the fault policy
+ * @class: PCID class, 1 to 7, while the type has domains; private
+ * @users: how many domains it has; private
+ */
+struct asi_type {
+	const char *name;
+	enum asi_fault_policy fault;
+	unsigned int class;
+	unsigned int users;
+};
+
+/**
+ * DEFINE_ASI_TYPE - define a type of domains
+ * @_name: of the variable, which is static
+ * @_fault: an enum asi_fault_policy
+ */
+#define DEFINE_ASI_TYPE(_name, _fault)					\
+	static struct asi_type _name = {				\
+		.name = #_name,						\
+		.fault = _fault,					\
+	}
+
+/* Why a call was refused, for debugfs. */
+enum asi_refusal {
+	ASI_BAD_ARG,
+	ASI_BAD_ADDRESS,
+	ASI_BAD_CONTEXT,
+	ASI_BAD_STATE,
+	ASI_BAD_TABLE,
+	ASI_NO_CLASS,
+	ASI_NR_REFUSALS
+};
+
+/*
+ * What CR3 has to do with a domain on this CPU.  The entry code reads it on
+ * the domain's page table, so each domain maps it.
+ *
+ * @domain is what a read of CR3 gives in the domain, and 0 when CR3 is certainly
+ * not a domain's.  It is set before CR3 and cleared after CR3.  @kernel is what
+ * to write to leave the domain, and valid while @domain is not 0.
+ */
+struct asi_cr3 {
+	unsigned long domain;
+	unsigned long kernel;
+};
+
+DECLARE_PER_CPU_ALIGNED(struct asi_cr3, asi_cr3);
+
+/* True while there are domains. */
+DECLARE_STATIC_KEY_FALSE(asi_key);
+
+struct asi *asi_create(struct asi_type *type, const char *name);
+void asi_destroy(struct asi *asi);
+int asi_enter(struct asi *asi);
+int asi_exit(struct asi *asi);
+
+int asi_set_pg_table(struct asi *asi, struct pg_table *pgt);
+struct pg_table *asi_pg_table(struct asi *asi);
+int asi_map(struct asi *asi, const void *addr, size_t size);
+int asi_map_percpu(struct asi *asi, const void __percpu *addr, size_t size);
+int asi_map_module(struct asi *asi, struct module *mod);
+int asi_map_task(struct asi *asi);
+int asi_map_kernel(struct asi *asi);
+int asi_unmap(struct asi *asi, const void *addr, size_t size);
+
+extern const struct pg_table_ops asi_pg_table_ops;
+
+long asi_refused(enum asi_refusal why);
+
+void asi_check_boottime(void);
+
+bool __asi_suspend(void);
+void __asi_resume(void);
+void __asi_schedule_out(void);
+void __asi_schedule_in(void);
+void __asi_end_session(void);
+void __asi_switch_mm(unsigned long caller);
+void __asi_exit_to_user(void);
+void __asi_exit_thread(struct task_struct *tsk);
+void asi_reenter(unsigned int event);
+
+/**
+ * asi_restricted - is this CPU on the page table of a domain?
+ *
+ * Context: Any.  Stable for the task that asks.  An NMI that has come between the two
+ * steps of entering or leaving finds true, and the kernel's page table.
+ *
+ * Return: true from asi_enter() to asi_exit(), but not in what interrupts the task.
+ */
+static __always_inline bool asi_restricted(void)
+{
+	return static_branch_unlikely(&asi_key) && raw_cpu_read(asi_cr3.domain);
+}
+
+/**
+ * asi_suspend - leave the domain for something that needs the kernel's table
+ *
+ * The session goes on: asi_resume() takes the task back.  In between it may
+ * sleep and migrate.  Pairs nest; an inner one does nothing.
+ *
+ * Context: Any.
+ *
+ * Return: what to pass to asi_resume().
+ */
+static __always_inline bool asi_suspend(void)
+{
+	return asi_restricted() && __asi_suspend();
+}
+
+/**
+ * asi_resume - go back to the domain that asi_suspend() has left
+ * @restricted: what asi_suspend() has returned
+ *
+ * Nothing happens if the session has ended in between.
+ *
+ * Context: The task that called asi_suspend().
+ */
+static __always_inline void asi_resume(bool restricted)
+{
+	if (static_branch_unlikely(&asi_key) && restricted)
+		__asi_resume();
+}
+
+/**
+ * asi_end_session - end the session of this task, if it has one
+ *
+ * For what a task can't come back from: exec and exit.
+ *
+ * Context: Process context.
+ */
+static inline void asi_end_session(void)
+{
+	if (static_branch_unlikely(&asi_key))
+		__asi_end_session();
+}
+
+/*
+ * The task comes back to its domain after it has slept, if it was there before.  It is
+ * the same task that passes both, so this needs no more than asi_suspend(); and what
+ * is not built in leaves no trace in __schedule().
+ */
+static __always_inline void asi_schedule_out(void)
+{
+	if (asi_restricted())
+		__asi_schedule_out();
+}
+
+static __always_inline void asi_schedule_in(void)
+{
+	if (static_branch_unlikely(&asi_key))
+		__asi_schedule_in();
+}
+
+/* A session does not survive a change of the mm behind its back. */
+static __always_inline void asi_switch_mm(void)
+{
+	if (asi_restricted())
+		__asi_switch_mm(_RET_IP_);
+}
+
+/* What CR3 is, if it is @kernel_cr3 outside of domains. */
+static inline unsigned long asi_current_cr3(unsigned long kernel_cr3)
+{
+	return asi_restricted() ? raw_cpu_read(asi_cr3.domain) : kernel_cr3;
+}
+
+/* The user's CR3 is made from the current one, which must be the kernel's. */
+static inline void asi_exit_to_user(void)
+{
+	if (static_branch_unlikely(&asi_key))
+		__asi_exit_to_user();
+}
+
+static inline void asi_exit_thread(struct task_struct *tsk)
+{
+	if (static_branch_unlikely(&asi_key))
+		__asi_exit_thread(tsk);
+}
+
+/* A kernel address was flushed from the current PCID only. */
+DECLARE_PER_CPU(u64, asi_kernel_gen);
+
+static inline void asi_kernel_flush(void)
+{
+	if (static_branch_unlikely(&asi_key))
+		this_cpu_inc(asi_kernel_gen);
+}
+
+#ifdef CONFIG_DEBUG_ASI_TLB
+u64 asi_debug_kernel_flush_begin(void);
+void asi_debug_kernel_flush_end(u64 flush);
+#else
+static inline u64 asi_debug_kernel_flush_begin(void)
+{
+	return 0;
+}
+
+static inline void asi_debug_kernel_flush_end(u64 flush) { }
+#endif
+
+/* What asi_fault() wants to be done about a page fault. */
+enum asi_fault_action {
+	ASI_FAULT_NONE,		/* It's not about a domain. */
+	ASI_FAULT_RETRY,	/* Repeat the access. */
+	ASI_FAULT_BAD,		/* The access is a bad one. */
+};
+
+enum asi_fault_action __asi_fault(struct pt_regs *regs, unsigned long error_code,
+				  unsigned long address);
+
+static __always_inline enum asi_fault_action
+asi_fault(struct pt_regs *regs, unsigned long error_code, unsigned long address)
+{
+	if (static_branch_unlikely(&asi_key) && (regs->csx & BIT(ASI_FRAME_BIT)))
+		return __asi_fault(regs, error_code, address);
+
+	return ASI_FAULT_NONE;
+}
+
+#endif /* !__ASSEMBLY__ */
+#else /* !CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION */
+#ifndef __ASSEMBLY__
+
+#include <linux/types.h>
+
+struct pt_regs;
+struct task_struct;
+
+enum asi_fault_action {
+	ASI_FAULT_NONE,
+	ASI_FAULT_RETRY,
+	ASI_FAULT_BAD,
+};
+
+static inline enum asi_fault_action
+asi_fault(struct pt_regs *regs, unsigned long error_code, unsigned long address)
+{
+	return ASI_FAULT_NONE;
+}
+
+static inline void asi_check_boottime(void) { }
+static inline bool asi_restricted(void) { return false; }
+static inline bool asi_suspend(void) { return false; }
+static inline void asi_resume(bool restricted) { }
+static inline void asi_switch_mm(void) { }
+#define asi_current_cr3(kernel_cr3) (kernel_cr3)
+static inline void asi_exit_to_user(void) { }
+static inline void asi_exit_thread(struct task_struct *tsk) { }
+
+/* Not even an empty function: gcc compiles its callers in another way then. */
+#define asi_kernel_flush()	do { } while (0)
+
+static inline u64 asi_debug_kernel_flush_begin(void) { return 0; }
+static inline void asi_debug_kernel_flush_end(u64 flush) { }
+
+#endif /* !__ASSEMBLY__ */
+#endif /* CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION */
+
+#endif /* _ASM_X86_ASI_H */

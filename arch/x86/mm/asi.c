@@ -1,0 +1,704 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Address space isolation: types, domains and sessions.
+ *
+ * See Documentation/arch/x86/asi.rst for what this protects and what not.
+ */
+#include <linux/asi.h>
+#include <linux/cpu.h>
+#include <linux/cpufeature.h>
+#include <linux/debugfs.h>
+#include <linux/export.h>
+#include <linux/init.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task_stack.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+
+#include <asm/debugreg.h>
+#include <asm/hypervisor.h>
+#include <asm/sections.h>
+#include <asm/set_memory.h>
+
+#include "asi.h"
+
+DEFINE_STATIC_KEY_FALSE(asi_key);
+EXPORT_SYMBOL_GPL(asi_key);
+
+/* Domains, the classes of types, and what is mapped of tasks. */
+DEFINE_MUTEX(asi_mutex);
+LIST_HEAD(asi_domains);
+
+/* Nothing of the kernel is global. */
+static bool asi_usable __ro_after_init;
+
+static struct asi_type *asi_types[CR3_NR_CLASSES];
+static u64 asi_last_id;
+
+/* The error, a word for debugfs, a line for the log. */
+static const struct {
+	int err;
+	const char *word;
+	const char *line;
+} asi_refusal_text[] = {
+	[ASI_BAD_ARG] = {
+		-EINVAL, "argument", "NULL, or an argument out of range"
+	},
+	[ASI_BAD_ADDRESS] = {
+		-EFAULT, "address", "not kernel memory, or a range that wraps"
+	},
+	[ASI_BAD_CONTEXT] = {
+		-EPERM, "context", "not in this context, or with this mm loaded"
+	},
+	[ASI_BAD_STATE] = {
+		-EBUSY, "state", "no session of this domain, or one already"
+	},
+	[ASI_BAD_TABLE] = {
+		-ENOENT, "table", "the page table lacks what the entry code needs"
+	},
+	[ASI_NO_CLASS] = {
+		-ENOSPC, "class", "all classes are taken by other types"
+	},
+};
+
+static_assert(ARRAY_SIZE(asi_refusal_text) == ASI_NR_REFUSALS);
+
+atomic_long_t asi_refusals[ASI_NR_REFUSALS];
+
+/*
+ * Count, name the caller once for each kind of mistake, and return the error.
+ * A wrong argument is no reason to stop the machine, so this is no WARN().
+ */
+noinline __cold int asi_refuse(const struct asi *asi, enum asi_refusal why,
+			       unsigned long caller)
+{
+	static unsigned long warned;
+
+	atomic_long_inc(&asi_refusals[why]);
+	if (!test_and_set_bit(why, &warned))
+		pr_warn("%s: %s; refused, caller is %pS\n",
+			asi ? asi->pgt->name : "(null)", asi_refusal_text[why].line,
+			(void *)caller);
+
+	return asi_refusal_text[why].err;
+}
+
+/**
+ * asi_refused - how often calls were refused
+ * @why: for this reason
+ *
+ * Context: Any.
+ *
+ * Return: the number since boot.
+ */
+long asi_refused(enum asi_refusal why)
+{
+	return atomic_long_read(&asi_refusals[why]);
+}
+
+static int asi_get_class(struct asi *asi, struct asi_type *type)
+{
+	unsigned int class;
+
+	lockdep_assert_held(&asi_mutex);
+	asi->type = type;
+	asi->fault = type->fault;
+	if (type->users++) {
+		asi->class = type->class;
+		return 0;
+	}
+
+	for (class = CR3_CLASS_KERNEL + 1; class < CR3_NR_CLASSES; class++) {
+		if (!asi_types[class]) {
+			asi_types[class] = type;
+			type->class = class;
+			asi->class = class;
+			return 0;
+		}
+	}
+	type->users--;
+
+	return -ENOSPC;
+}
+
+/* Whoever gets the class next has other ids. */
+static void asi_put_class(struct asi *asi)
+{
+	struct asi_type *type = asi->type;
+
+	lockdep_assert_held(&asi_mutex);
+	asi->type = NULL;
+	if (--type->users)
+		return;
+
+	asi_types[type->class] = NULL;
+	type->class = CR3_CLASS_KERNEL;
+}
+
+static void asi_free(struct asi *asi)
+{
+	mutex_lock(&asi_mutex);
+	asi_unmap_tasks(asi);
+	mutex_unlock(&asi_mutex);
+	asi->pgt->private = NULL;
+	pg_table_free(asi->pgt);
+	kfree(asi);
+	static_branch_dec(&asi_key);
+}
+
+static void asi_free_work(struct work_struct *work)
+{
+	asi_free(container_of(work, struct asi, work));
+}
+
+/* The last session may end anywhere. */
+static __always_inline void asi_put(struct asi *asi)
+{
+	if (unlikely(raw_atomic_dec_and_test(&asi->users))) {
+		instrumentation_begin();
+		schedule_work(&asi->work);
+		instrumentation_end();
+	}
+}
+
+static void asi_use_pg_table(struct asi *asi, struct pg_table *pgt)
+{
+	asi->pgt = pgt;
+	asi->root = asi_pa(pgt->root);
+	pgt->private = asi;
+}
+
+/**
+ * asi_create - create a domain
+ * @type: from DEFINE_ASI_TYPE()
+ * @name: for messages and debugfs, unique; copied
+ *
+ * The domain maps what the entry code needs, and nothing else.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: the domain, or an ERR_PTR(): -EOPNOTSUPP without asi=on, -EINVAL, -ENOMEM,
+ * -EEXIST if the name is taken, by a domain or by one that a task still has a session
+ * of, or -ENOSPC if seven other types have domains.
+ */
+struct asi *asi_create(struct asi_type *type, const char *name)
+{
+	struct pg_table *pgt;
+	struct asi *asi;
+	int err;
+
+	guard(asi_suspended)();
+	might_sleep();
+	if (!asi_usable)
+		return ERR_PTR(-EOPNOTSUPP);
+
+	if (!type || !name || type->fault >= ASI_NR_FAULT_POLICIES)
+		return ERR_PTR(asi_refuse(NULL, ASI_BAD_ARG, _RET_IP_));
+
+	asi = kzalloc(sizeof(*asi), GFP_KERNEL);
+	if (!asi)
+		return ERR_PTR(-ENOMEM);
+
+	atomic_set(&asi->users, 1);
+	INIT_WORK(&asi->work, asi_free_work);
+	pgt = pg_table_create(name, &asi_pg_table_ops, asi);
+	if (IS_ERR(pgt)) {
+		err = PTR_ERR(pgt);
+		goto free_asi;
+	}
+
+	asi_use_pg_table(asi, pgt);
+	err = asi_map_entry_set(asi);
+	if (err)
+		goto free_table;
+
+	mutex_lock(&asi_mutex);
+	err = asi_get_class(asi, type);
+	if (!err) {
+		asi->id = ++asi_last_id;
+		list_add_tail(&asi->node, &asi_domains);
+	}
+	mutex_unlock(&asi_mutex);
+	if (err) {
+		asi_refuse(asi, ASI_NO_CLASS, _RET_IP_);
+		goto free_table;
+	}
+
+	static_branch_inc(&asi_key);
+
+	return asi;
+
+free_table:
+	pg_table_free(asi->pgt);
+free_asi:
+	kfree(asi);
+	return ERR_PTR(err);
+}
+EXPORT_SYMBOL_GPL(asi_create);
+
+/**
+ * asi_destroy - give up a domain
+ * @asi: from asi_create(), or NULL
+ *
+ * CPUs that are in the domain leave it before this returns, and the sessions of
+ * tasks that use it end with -ECANCELED.  Nobody may be about to enter it.  It is
+ * freed when the last of the sessions gets to its asi_exit(), or now; its type is not
+ * needed for that.
+ *
+ * Context: Process context, interrupts on; sleeps.
+ */
+void asi_destroy(struct asi *asi)
+{
+	if (!asi)
+		return;
+
+	guard(asi_suspended)();
+	might_sleep();
+	mutex_lock(&asi_mutex);
+	if (WARN_ON_ONCE(asi->dead)) {
+		mutex_unlock(&asi_mutex);
+		return;
+	}
+	list_del(&asi->node);
+	asi_put_class(asi);
+	/* asi_flush() has the barrier; pairs with the one in asi_load(). */
+	WRITE_ONCE(asi->dead, true);
+	mutex_unlock(&asi_mutex);
+
+	asi_flush(asi);
+	if (atomic_dec_and_test(&asi->users))
+		asi_free(asi);
+}
+EXPORT_SYMBOL_GPL(asi_destroy);
+
+/**
+ * asi_pg_table - the page table of a domain
+ * @asi: the domain
+ *
+ * For pg_table_share() and the like.
+ *
+ * Return: the page table, as long as the domain has it.
+ */
+struct pg_table *asi_pg_table(struct asi *asi)
+{
+	return asi->pgt;
+}
+EXPORT_SYMBOL_GPL(asi_pg_table);
+
+/**
+ * asi_set_pg_table - give a domain another page table
+ * @asi: a domain that nobody has entered yet, or is about to
+ * @pgt: from pg_table_create() with asi_pg_table_ops and NULL; the domain owns it
+ *	from here, with its name
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: 0; -ENOENT if @pgt lacks something that the entry code needs, which the
+ * log names, or -EBUSY if the domain has been entered.  Then nothing has changed.
+ */
+int asi_set_pg_table(struct asi *asi, struct pg_table *pgt)
+{
+	const char *missing;
+	unsigned long addr;
+
+	guard(asi_suspended)();
+	might_sleep();
+	if (!asi || !pgt || pgt->ops != &asi_pg_table_ops || pgt->private)
+		return asi_refuse(asi, ASI_BAD_ARG, _RET_IP_);
+
+	if (READ_ONCE(asi->entered))
+		return asi_refuse(asi, ASI_BAD_STATE, _RET_IP_);
+
+	missing = asi_missing(pgt, &addr);
+	if (missing) {
+		pr_warn("%s: %s is not mapped at %lx\n", asi->pgt->name, missing, addr);
+		return asi_refuse(asi, ASI_BAD_TABLE, _RET_IP_);
+	}
+
+	asi->pgt->private = NULL;
+	pg_table_free(asi->pgt);
+	asi_use_pg_table(asi, pgt);
+
+	return 0;
+}
+EXPORT_SYMBOL_GPL(asi_set_pg_table);
+
+/*
+ * The mm that is loaded is the task's, or what a kernel thread makes do with, and
+ * not a temporary one.  One that is lazily held is as good as any: a domain maps
+ * nothing of it.
+ */
+static __always_inline bool asi_mm_ok(void)
+{
+	struct mm_struct *mm = raw_cpu_read(cpu_tlbstate.loaded_mm);
+
+	return mm == current->active_mm || mm == &init_mm;
+}
+
+/* What asi_enter() finds in the session in the ordinary case. */
+static noinline __cold int asi_prepare(struct asi *asi, unsigned long caller)
+{
+	struct asi_session *session = &current->thread.asi;
+	unsigned long stack = (unsigned long)task_stack_page(current);
+	u64 gen;
+
+	if (!asi)
+		return asi_refuse(asi, ASI_BAD_ARG, caller);
+
+	if (!in_task())
+		return asi_refuse(asi, ASI_BAD_CONTEXT, caller);
+
+	if (session->asi)
+		return asi_refuse(asi, ASI_BAD_STATE, caller);
+
+	if (!asi_mm_ok())
+		return asi_refuse(asi, ASI_BAD_CONTEXT, caller);
+
+	gen = pg_table_generation(asi->pgt);
+	if (session->ready_id != asi->id || session->ready_gen != gen) {
+		if (!asi_maps_range(asi->pgt, stack, stack + THREAD_SIZE))
+			return asi_refuse(asi, ASI_BAD_TABLE, caller);
+
+		session->ready_id = asi->id;
+		session->ready_gen = gen;
+		WRITE_ONCE(asi->entered, true);
+	}
+
+	return 0;
+}
+
+static __always_inline bool asi_is_ready(struct asi *asi, struct asi_session *session)
+{
+	if (!asi || session->asi || session->ready_id != asi->id ||
+	    session->ready_gen != pg_table_generation(asi->pgt))
+		return false;
+
+	if (raw_cpu_read(pcpu_hot.preempt_count) &
+	    (NMI_MASK | HARDIRQ_MASK | SOFTIRQ_OFFSET))
+		return false;
+
+	return asi_mm_ok();
+}
+
+/**
+ * asi_enter - start a session
+ * @asi: the domain; the caller sees to it that nobody destroys it meanwhile
+ *
+ * From here to asi_exit() this task runs on the page table of @asi, and all that
+ * interrupts it on the kernel's.  It may sleep, be preempted and migrate.  What it
+ * accesses beyond what @asi maps, stack and all, is up to the fault policy.
+ *
+ * Context: Process context.
+ *
+ * Return: 0; or with nothing changed, -EINVAL, -EBUSY if the task has a session,
+ * -EPERM in an interrupt or with a temporary mm loaded, -ENOENT if @asi does not map
+ * the stack of the task, -ECANCELED if it is being destroyed.
+ */
+noinstr int asi_enter(struct asi *asi)
+{
+	struct asi_session *session = &current->thread.asi;
+	unsigned long flags;
+	bool restricted;
+	int err;
+
+	raw_local_irq_save(flags);
+	/* Nothing of @asi may be mapped in a domain. */
+	restricted = asi_restricted() && asi_unload();
+	while (unlikely(restricted || !asi_is_ready(asi, session))) {
+		raw_local_irq_restore(flags);
+		instrumentation_begin();
+		err = asi_prepare(asi, _RET_IP_);
+		instrumentation_end();
+		if (restricted)
+			__asi_resume();
+		if (err)
+			return err;
+		raw_local_irq_save(flags);
+	}
+
+	raw_atomic_inc(&asi->users);
+	session->asi = asi;
+	session->err = 0;
+	raw_cpu_inc(asi_cpu.count[ASI_COUNT_ENTER]);
+	err = asi_load(asi) ? 0 : -ECANCELED;
+	if (unlikely(err)) {
+		session->asi = NULL;
+		asi_put(asi);
+	}
+	raw_local_irq_restore(flags);
+
+	return err;
+}
+EXPORT_SYMBOL_GPL(asi_enter);
+
+/**
+ * asi_exit - end a session
+ * @asi: what the session was started with
+ *
+ * Context: Process context, the task that called asi_enter().
+ *
+ * Return: 0; -EFAULT if a fault has ended the session before, -ECANCELED if
+ * asi_destroy() or a change of the mm has; -EBUSY, with nothing changed, if the task
+ * has no session of @asi.
+ */
+noinstr int asi_exit(struct asi *asi)
+{
+	struct asi_session *session;
+	unsigned long flags;
+	bool restricted;
+	int err;
+
+	raw_local_irq_save(flags);
+	/* The session may not be mapped in the domain. */
+	restricted = asi_unload();
+	session = &current->thread.asi;
+	if (unlikely(!asi || session->asi != asi ||
+		     raw_cpu_read(pcpu_hot.preempt_count) &
+		     (NMI_MASK | HARDIRQ_MASK | SOFTIRQ_OFFSET))) {
+		raw_local_irq_restore(flags);
+		instrumentation_begin();
+		err = asi_refuse(asi, ASI_BAD_STATE, _RET_IP_);
+		instrumentation_end();
+		if (restricted)
+			__asi_resume();
+		return err;
+	}
+
+	err = session->err;
+	session->asi = NULL;
+	raw_cpu_inc(asi_cpu.count[ASI_COUNT_EXIT]);
+	raw_local_irq_restore(flags);
+	asi_put(asi);
+
+	return err;
+}
+EXPORT_SYMBOL_GPL(asi_exit);
+
+/*
+ * Back to the domain, on the way out of what has interrupted it, unless that has
+ * ended the session.  Runs when all else is done: nothing may be instrumented here,
+ * and RCU and lockdep believe to be where the interrupted code is.
+ *
+ * The CPU may be another one, with another mm, than when the interrupt came, so CR3
+ * is made anew.
+ */
+__visible noinstr void asi_reenter(unsigned int event)
+{
+	struct asi_session *session = &current->thread.asi;
+	struct asi *asi = session->asi;
+	unsigned long dr7 = 0;
+
+	/* In a domain already: this is for a session that was ended meanwhile. */
+	if (!asi || session->err || raw_cpu_read(asi_cr3.domain))
+		return;
+
+	/* A #DB here would start on the stack that this one is on. */
+	if (event == ASI_EVENT_PARANOID)
+		dr7 = local_db_save();
+	raw_cpu_inc(asi_cpu.count[event]);
+	if (unlikely(!asi_load(asi)))
+		session->err = -ECANCELED;
+	local_db_restore(dr7);
+}
+
+noinstr bool __asi_suspend(void)
+{
+	unsigned long flags;
+	bool restricted;
+
+	raw_local_irq_save(flags);
+	restricted = asi_unload();
+	if (restricted)
+		raw_cpu_inc(asi_cpu.count[ASI_COUNT_SUSPEND]);
+	raw_local_irq_restore(flags);
+
+	return restricted;
+}
+EXPORT_SYMBOL_GPL(__asi_suspend);
+
+noinstr void __asi_resume(void)
+{
+	unsigned long flags;
+
+	raw_local_irq_save(flags);
+	asi_reenter(ASI_COUNT_RESUME);
+	raw_local_irq_restore(flags);
+}
+EXPORT_SYMBOL_GPL(__asi_resume);
+
+/* The stack of the task may be all that the domain maps of it. */
+void __asi_schedule_out(void)
+{
+	if (__asi_suspend())
+		current->thread.asi.scheduled = true;
+}
+
+void __asi_schedule_in(void)
+{
+	if (likely(!current->thread.asi.scheduled))
+		return;
+
+	current->thread.asi.scheduled = false;
+	__asi_resume();
+}
+
+/* The session ends, and asi_exit() will tell. */
+static void asi_cancel(int err)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	asi_unload();
+	if (current->thread.asi.asi)
+		current->thread.asi.err = err;
+	local_irq_restore(flags);
+}
+
+void __asi_end_session(void)
+{
+	struct asi *asi;
+
+	/* The session may not be mapped in the domain. */
+	asi_cancel(-ECANCELED);
+	asi = current->thread.asi.asi;
+	current->thread.asi.asi = NULL;
+	if (asi)
+		asi_put(asi);
+}
+
+void __asi_switch_mm(unsigned long caller)
+{
+	asi_cancel(-ECANCELED);
+	pr_warn_once("session of %s[%d] ended by a change of the mm, from %pS\n",
+		     current->comm, current->pid, (void *)caller);
+}
+
+void __asi_exit_to_user(void)
+{
+	if (likely(!current->thread.asi.asi))
+		return;
+
+	/* The caller of asi_enter() has a bug. */
+	pr_warn_once("%s[%d] returns to user mode without asi_exit()\n",
+		     current->comm, current->pid);
+	__asi_end_session();
+}
+
+#ifdef CONFIG_DEBUG_FS
+static const char * const asi_count_names[] = {
+	[ASI_COUNT_INTERRUPT]	= "interrupt",
+	[ASI_COUNT_PARANOID]	= "paranoid",
+	[ASI_COUNT_ENTER]	= "enter",
+	[ASI_COUNT_EXIT]	= "exit",
+	[ASI_COUNT_SUSPEND]	= "suspend",
+	[ASI_COUNT_RESUME]	= "resume",
+	[ASI_COUNT_FAULT]	= "fault",
+	[ASI_COUNT_FLUSH]	= "flush",
+	[ASI_COUNT_NOFLUSH]	= "noflush",
+};
+
+static_assert(ARRAY_SIZE(asi_count_names) == ASI_NR_COUNTS);
+
+static int asi_stats_show(struct seq_file *m, void *unused)
+{
+	unsigned int i, cpu;
+
+	for (i = 0; i < ASI_NR_COUNTS; i++) {
+		seq_puts(m, asi_count_names[i]);
+		for_each_online_cpu(cpu)
+			seq_printf(m, " %lu", per_cpu(asi_cpu.count[i], cpu));
+		seq_putc(m, '\n');
+	}
+	for (i = 0; i < ASI_NR_REFUSALS; i++)
+		seq_printf(m, "refused_%s %ld\n", asi_refusal_text[i].word,
+			   asi_refused(i));
+
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(asi_stats);
+
+static int asi_domains_show(struct seq_file *m, void *unused)
+{
+	static const char * const policies[] = { "abort", "preserve", "kill" };
+	struct asi *asi;
+
+	static_assert(ARRAY_SIZE(policies) == ASI_NR_FAULT_POLICIES);
+	mutex_lock(&asi_mutex);
+	list_for_each_entry(asi, &asi_domains, node)
+		seq_printf(m, "%s type %s class %u fault %s root %lx sessions %d\n",
+			   asi->pgt->name, asi->type->name, asi->class,
+			   policies[asi->fault], asi->root,
+			   atomic_read(&asi->users) - 1);
+	mutex_unlock(&asi_mutex);
+
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(asi_domains);
+
+static int __init asi_debugfs_init(void)
+{
+	struct dentry *dir;
+
+	if (!cpu_feature_enabled(X86_FEATURE_ASI))
+		return 0;
+
+	dir = debugfs_create_dir("asi", NULL);
+	debugfs_create_file("domains", 0400, dir, NULL, &asi_domains_fops);
+	debugfs_create_file("stats", 0400, dir, NULL, &asi_stats_fops);
+	asi_fault_debugfs(dir);
+
+	return 0;
+}
+late_initcall(asi_debugfs_init);
+#endif
+
+static bool asi_on __initdata;
+
+static int __init asi_parse(char *arg)
+{
+	return arg ? kstrtobool(arg, &asi_on) : -EINVAL;
+}
+early_param("asi", asi_parse);
+
+/*
+ * Before the direct map exists, since nothing in it may be global: a global
+ * translation would outlive the write of CR3 that enters a domain.
+ */
+void __init asi_check_boottime(void)
+{
+	if (!asi_on)
+		return;
+
+	if (cpu_mitigations_off() || hypervisor_is_type(X86_HYPER_XEN_PV)) {
+		pr_info("off, by mitigations=off or under Xen PV\n");
+		return;
+	}
+
+	setup_force_cpu_cap(X86_FEATURE_ASI);
+	/* The entry code of FRED does not know of domains. */
+	setup_clear_cpu_cap(X86_FEATURE_FRED);
+}
+
+static int __init asi_init(void)
+{
+	unsigned long start = PFN_ALIGN(_text);
+	unsigned long end = ALIGN((unsigned long)_end, PMD_SIZE);
+
+	if (!cpu_feature_enabled(X86_FEATURE_ASI))
+		return 0;
+
+	/* The page tables in head_64.S have global entries.  PTI has seen to them. */
+	if (!cpu_feature_enabled(X86_FEATURE_PTI) &&
+	    set_memory_nonglobal(start, (end - start) >> PAGE_SHIFT)) {
+		pr_err("off, since the kernel image stays global\n");
+		return -ENOMEM;
+	}
+
+	asi_usable = true;
+	pr_info("on\n");
+
+	return 0;
+}
+early_initcall(asi_init);

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _X86_MM_ASI_H
+#define _X86_MM_ASI_H
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/mem_encrypt.h>
+#include <linux/pg_table.h>
+#include <linux/workqueue.h>
+
+#include <asm/asi.h>
+#include <asm/cr3.h>
+#include <asm/tlbflush.h>
+
+#undef pr_fmt
+#define pr_fmt(fmt) "asi: " fmt
+
+/**
+ * struct asi - a domain
+ * @root: physical address of its top level, with the encryption bit if any
+ * @pgt: its page table
+ * @id: never used for another domain
+ * @class: the PCID class of its type
+ * @fault: the fault policy of its type
+ * @type: its type, until asi_destroy(); that of a module is gone then
+ * @users: asi_create() and the sessions
+ * @dead: no session starts or goes on; set once
+ * @entered: a session has started; @pgt stays what it is
+ * @node: in the list of domains, under asi_mutex
+ * @tasks: what asi_map_task() has mapped, under asi_mutex
+ * @work: frees it
+ * @removed_gen: of the last removal that is complete, for CONFIG_DEBUG_ASI_TLB
+ */
+struct asi {
+	unsigned long root;
+	struct pg_table *pgt;
+	u64 id;
+	unsigned int class;
+	enum asi_fault_policy fault;
+	struct asi_type *type;
+	atomic_t users;
+	bool dead;
+	bool entered;
+	struct list_head node;
+	struct hlist_head tasks;
+	struct work_struct work;
+	u64 removed_gen;
+};
+
+/* What is counted for each CPU. */
+enum asi_count {
+	ASI_COUNT_INTERRUPT = ASI_EVENT_INTERRUPT,	/* returns from them */
+	ASI_COUNT_PARANOID = ASI_EVENT_PARANOID,	/* NMI, #DB, #MC */
+	ASI_COUNT_ENTER,
+	ASI_COUNT_EXIT,
+	ASI_COUNT_SUSPEND,
+	ASI_COUNT_RESUME,
+	ASI_COUNT_FAULT,
+	ASI_COUNT_FLUSH,
+	ASI_COUNT_NOFLUSH,
+	ASI_NR_COUNTS
+};
+
+/*
+ * What the PCID of an ASID and a class may hold in the TLB of this CPU: translations
+ * of domain @id, none older than generation @gen of its page table and @kernel_gen
+ * of the kernel's.
+ */
+struct asi_tlb {
+	u64 id;
+	u64 gen;
+	u64 kernel_gen;
+};
+
+/* Not mapped in domains, other than struct asi_cr3. */
+struct asi_cpu {
+	struct asi_tlb tlb[CR3_NR_CLASSES][TLB_NR_DYN_ASIDS];
+	unsigned long count[ASI_NR_COUNTS];
+};
+
+DECLARE_PER_CPU(struct asi_cpu, asi_cpu);
+
+extern struct mutex asi_mutex;
+extern struct list_head asi_domains;
+extern atomic_long_t asi_refusals[ASI_NR_REFUSALS];
+extern const struct pg_table_ops asi_pg_table_ops;
+
+int asi_refuse(const struct asi *asi, enum asi_refusal why, unsigned long caller);
+
+int asi_map_entry_set(struct asi *asi);
+const char *asi_missing(struct pg_table *pgt, unsigned long *addr);
+bool asi_maps_range(struct pg_table *pgt, unsigned long start, unsigned long end);
+bool asi_allows(struct pg_table *pgt, unsigned long address, unsigned long error_code);
+void asi_unmap_tasks(struct asi *asi);
+
+/* __sme_pa() for noinstr code: __pa() may be a function that checks. */
+static __always_inline unsigned long asi_pa(const pgd_t *pgd)
+{
+	return __phys_addr_nodebug((unsigned long)pgd) | sme_me_mask;
+}
+
+bool asi_load(struct asi *asi);
+bool asi_unload(void);
+void asi_flush(struct asi *asi);
+
+void asi_fault_debugfs(struct dentry *dir);
+
+#endif /* _X86_MM_ASI_H */

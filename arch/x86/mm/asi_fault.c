@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Address space isolation: page faults in a domain, and the log of them.
+ */
+#include <linux/debugfs.h>
+#include <linux/kernel.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/seq_file.h>
+#include <linux/task_work.h>
+
+#include <asm/trap_pf.h>
+
+#include "asi.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/asi.h>
+
+/*
+ * The log has one writer, the CPU whose it is, with interrupts off, and NMIs run
+ * on the kernel's page table.  So it needs no lock.  A reader can tell by @seq that
+ * an entry has changed under it: odd means that it is being written.
+ */
+#define ASI_LOG_ENTRIES 64
+
+struct asi_log_entry {
+	unsigned int seq;
+	unsigned int count;
+	u64 id;
+	unsigned long ip;
+	unsigned long address;
+	unsigned long error_code;
+	enum asi_fault_policy policy;
+};
+
+struct asi_log {
+	struct asi_log_entry entry[ASI_LOG_ENTRIES];
+	unsigned int next;
+	unsigned long lost;
+};
+
+static DEFINE_PER_CPU(struct asi_log, asi_log);
+
+/* Faults of the same kind, from the same instruction in the same page, count up. */
+static struct asi_log_entry *asi_log_find(struct asi_log *log, u64 id,
+					  unsigned long ip, unsigned long address)
+{
+	unsigned int i;
+
+	for (i = 0; i < ASI_LOG_ENTRIES; i++) {
+		struct asi_log_entry *e = &log->entry[i];
+
+		if (e->count && e->id == id && e->ip == ip &&
+		    (e->address & PAGE_MASK) == (address & PAGE_MASK))
+			return e;
+	}
+
+	return NULL;
+}
+
+static void asi_log_fault(const struct asi *asi, unsigned long ip,
+			  unsigned long error_code, unsigned long address)
+{
+	struct asi_log *log = this_cpu_ptr(&asi_log);
+	struct asi_log_entry *e;
+
+	lockdep_assert_irqs_disabled();
+	e = asi_log_find(log, asi->id, ip, address);
+	if (e) {
+		WRITE_ONCE(e->count, e->count + 1);
+		return;
+	}
+
+	e = &log->entry[log->next++ % ASI_LOG_ENTRIES];
+	if (e->count)
+		WRITE_ONCE(log->lost, log->lost + 1);
+
+	WRITE_ONCE(e->seq, e->seq + 1);
+	/* Pairs with the second smp_rmb() in asi_log_read(). */
+	smp_wmb();
+	e->id = asi->id;
+	e->ip = ip;
+	e->address = address;
+	e->error_code = error_code;
+	e->policy = asi->fault;
+	e->count = 1;
+	/* Pairs with the first smp_rmb() in asi_log_read(). */
+	smp_wmb();
+	WRITE_ONCE(e->seq, e->seq + 1);
+}
+
+static bool asi_log_read(const struct asi_log_entry *e, struct asi_log_entry *copy)
+{
+	unsigned int seq = READ_ONCE(e->seq);
+
+	/* Pairs with the second smp_wmb() in asi_log_fault(). */
+	smp_rmb();
+	/* A copy that has changed under this is not used. */
+	*copy = data_race(*e);
+	/* Pairs with the first smp_wmb() in asi_log_fault(). */
+	smp_rmb();
+
+	return !(seq & 1) && READ_ONCE(e->seq) == seq && copy->count;
+}
+
+static void asi_kill(struct callback_head *work)
+{
+	current->thread.asi.killed = false;
+	pr_warn_ratelimited("%s[%d] killed for an access that its domain forbids\n",
+			    current->comm, current->pid);
+	force_sig(SIGKILL);
+}
+
+/* No lock may be taken here: whoever has faulted may hold it. */
+static void asi_kill_later(struct asi_session *session)
+{
+	/* A kernel thread has no way to user mode, nor do signals kill it. */
+	if (session->killed || current->flags & PF_KTHREAD)
+		return;
+
+	session->killed = true;
+	init_task_work(&session->kill, asi_kill);
+	task_work_add(current, &session->kill, TWA_RESUME | TWAF_NO_ALLOC);
+}
+
+/*
+ * Code that mapped code was patched to go to: slots of kprobes, trampolines of ftrace
+ * and BPF, thunks.  What was patched does not know, so it can't be blamed.
+ */
+static bool asi_is_code(unsigned long address, unsigned long error_code)
+{
+	return error_code & X86_PF_INSTR &&
+	       (kernel_text_address(address) ||
+		(address >= MODULES_VADDR && address < MODULES_END));
+}
+
+/*
+ * A fault in a domain.  The entry code has left the domain already, and the frame
+ * says that the return goes back there.  To end the session is to take this out of
+ * the frame.
+ */
+enum asi_fault_action __asi_fault(struct pt_regs *regs, unsigned long error_code,
+				  unsigned long address)
+{
+	struct asi_session *session = &current->thread.asi;
+	struct asi *asi = session->asi;
+
+	lockdep_assert_irqs_disabled();
+	if (WARN_ON_ONCE(!asi)) {
+		regs->csx &= ~BIT(ASI_FRAME_BIT);
+		return ASI_FAULT_RETRY;
+	}
+
+	/*
+	 * The TLB may have had an old entry that allows less, as it may for the
+	 * kernel.  The fault has removed it.
+	 */
+	if (asi_allows(asi->pgt, address, error_code))
+		return ASI_FAULT_RETRY;
+
+	/* The kernel's page table does not allow it either. */
+	if (address >= TASK_SIZE_MAX && !asi_allows(&kernel_pg_table, address, error_code))
+		return ASI_FAULT_NONE;
+
+	raw_cpu_inc(asi_cpu.count[ASI_COUNT_FAULT]);
+	asi_log_fault(asi, regs->ip, error_code, address);
+	trace_asi_fault(asi->pgt->name, regs->ip, address, error_code, asi->fault);
+
+	switch (asi_is_code(address, error_code) ? ASI_FAULT_ABORT : asi->fault) {
+	case ASI_FAULT_PRESERVE:
+		return ASI_FAULT_BAD;
+	case ASI_FAULT_KILL:
+		session->err = -EFAULT;
+		regs->csx &= ~BIT(ASI_FRAME_BIT);
+		asi_kill_later(session);
+		return ASI_FAULT_BAD;
+	default:
+		session->err = -EFAULT;
+		regs->csx &= ~BIT(ASI_FRAME_BIT);
+		return ASI_FAULT_RETRY;
+	}
+}
+
+#ifdef CONFIG_DEBUG_FS
+static int asi_faults_show(struct seq_file *m, void *unused)
+{
+	static const char * const policies[] = { "abort", "preserve", "kill" };
+	struct asi_log_entry copy;
+	unsigned int cpu, i;
+
+	static_assert(ARRAY_SIZE(policies) == ASI_NR_FAULT_POLICIES);
+	for_each_possible_cpu(cpu) {
+		struct asi_log *log = per_cpu_ptr(&asi_log, cpu);
+
+		for (i = 0; i < ASI_LOG_ENTRIES; i++) {
+			if (!asi_log_read(&log->entry[i], &copy))
+				continue;
+			seq_printf(m, "cpu %u domain %llu %s count %u error %lx ip %pS address %lx %pS\n",
+				   cpu, copy.id, policies[copy.policy], copy.count,
+				   copy.error_code, (void *)copy.ip, copy.address,
+				   (void *)copy.address);
+		}
+		if (READ_ONCE(log->lost))
+			seq_printf(m, "cpu %u lost %lu\n", cpu, READ_ONCE(log->lost));
+	}
+
+	return 0;
+}
+
+static int asi_faults_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, asi_faults_show, NULL);
+}
+
+static void asi_log_clear(void *unused)
+{
+	struct asi_log *log = this_cpu_ptr(&asi_log);
+	unsigned int i;
+
+	for (i = 0; i < ASI_LOG_ENTRIES; i++)
+		WRITE_ONCE(log->entry[i].count, 0);
+	log->next = 0;
+	log->lost = 0;
+}
+
+/* Whatever is written clears the log. */
+static ssize_t asi_faults_write(struct file *file, const char __user *buf,
+				size_t count, loff_t *pos)
+{
+	on_each_cpu(asi_log_clear, NULL, true);
+
+	return count;
+}
+
+static const struct file_operations asi_faults_fops = {
+	.owner = THIS_MODULE,
+	.open = asi_faults_open,
+	.read = seq_read,
+	.write = asi_faults_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+void __init asi_fault_debugfs(struct dentry *dir)
+{
+	debugfs_create_file("faults", 0600, dir, NULL, &asi_faults_fops);
+}
+#endif

@@ -1,0 +1,566 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Address space isolation: what a domain maps.
+ */
+#include <linux/asi.h>
+#include <linux/export.h>
+#include <linux/kasan.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/overflow.h>
+#include <linux/percpu.h>
+#include <linux/processor.h>
+#include <linux/sched.h>
+#include <linux/sched/task_stack.h>
+#include <linux/slab.h>
+
+#include <asm/cpu_entry_area.h>
+#include <asm/nospec-branch.h>
+#include <asm/sections.h>
+#include <asm/trap_pf.h>
+
+#include "asi.h"
+
+/*
+ * What the entry code touches before it has left a domain, and after it has gone
+ * back, other than the stack: each domain maps it, with no exception.  The harness of
+ * the series compares this with the relocations of the code.
+ */
+static const struct asi_entry {
+	const char *name;
+	const void *start;
+	const void *end;
+	bool percpu;
+} asi_entry_set[] = {
+	/* paranoid_entry() gets GSBASE from here. */
+	{ "__per_cpu_offset", &__per_cpu_offset, &__per_cpu_offset + 1, false },
+	{ "asi_cr3", (__force void *)&asi_cr3, (__force void *)(&asi_cr3 + 1), true },
+	/* current, and call depth tracking */
+	{ "pcpu_hot", (__force void *)&pcpu_hot, (__force void *)(&pcpu_hot + 1), true },
+	/* IBRS_EXIT, after asi_reenter() on the paranoid path */
+	{ "x86_spec_ctrl_current", (__force void *)&x86_spec_ctrl_current,
+	  (__force void *)(&x86_spec_ctrl_current + 1), true },
+	/* The stack canary, of whoever called asi_enter(). */
+	{ "fixed_percpu_data", (__force void *)&fixed_percpu_data,
+	  (__force void *)(&fixed_percpu_data + 1), true },
+};
+
+/*
+ * The same, of areas: their page tables are shared, at a level where the kernel never
+ * frees one, so that nothing of them can ever be lost.
+ *
+ * The CPU itself needs IDT, GDT, TSS and stacks of its own, which are in the CPU entry area.
+ * Read-only data of the kernel is no secret, and constants of the code are in it.
+ */
+static const struct asi_area {
+	const char *name;
+	unsigned long start;
+	unsigned long last;
+	enum pg_table_level level;
+	unsigned long size;		/* of an entry of @level */
+} asi_entry_areas[] = {
+	{ "kernel text", (unsigned long)_text, (unsigned long)_etext - 1,
+	  PG_TABLE_PMD, PMD_SIZE },
+	{ "kernel rodata", (unsigned long)__start_rodata,
+	  (unsigned long)__end_rodata - 1, PG_TABLE_PMD, PMD_SIZE },
+	{ "CPU entry area", CPU_ENTRY_AREA_BASE,
+	  CPU_ENTRY_AREA_BASE + CPU_ENTRY_AREA_MAP_SIZE - 1, PG_TABLE_P4D, P4D_SIZE },
+#ifdef CONFIG_X86_ESPFIX64
+	/*
+	 * Its entries are global: a domain that lacks them would have them anyway.
+	 * To look at one page is enough, the others are its clones, millions of them.
+	 */
+	{ "espfix area", ESPFIX_BASE_ADDR, ESPFIX_BASE_ADDR + PAGE_SIZE - 1,
+	  PG_TABLE_P4D, P4D_SIZE },
+#endif
+};
+
+/* Memory of a task that a domain maps. */
+struct asi_task {
+	struct hlist_node of_asi;
+	struct hlist_node of_task;
+	struct asi *asi;
+	unsigned long stack;
+	unsigned long task;
+};
+
+/* A flush is what makes a change of the page table true for the CPUs inside. */
+static void asi_pg_table_flush(struct pg_table *pgt, unsigned long start,
+			       unsigned long end)
+{
+	struct asi *asi = pgt->private;
+
+	if (asi)
+		asi_flush(asi);
+}
+
+const struct pg_table_ops asi_pg_table_ops = {
+	.flush = asi_pg_table_flush,
+};
+EXPORT_SYMBOL_GPL(asi_pg_table_ops);
+
+struct asi_compare {
+	struct pg_table *pgt;
+	unsigned long start;
+	unsigned long last;
+	unsigned long addr;		/* what is missing */
+};
+
+/* Does @pgt map a leaf of the kernel, or what is in the range of it, to the same memory? */
+static int asi_compare_leaf(const struct pg_table_leaf *theirs, void *arg)
+{
+	unsigned long last = theirs->start + page_level_size(theirs->level) - 1;
+	struct asi_compare *c = arg;
+	struct pg_table_leaf ours;
+
+	last = min(last, c->last);
+	c->addr = max(theirs->start, c->start);
+	do {
+		if (!pg_table_lookup(c->pgt, c->addr, &ours) ||
+		    ours.pa - ours.start != theirs->pa - theirs->start)
+			return -ENOENT;
+		c->addr = ours.start + page_level_size(ours.level);
+	} while (c->addr - 1 < last);
+
+	return 0;
+}
+
+/* Does @pgt map all of the range that the kernel maps, to the same memory? */
+static bool asi_maps_as_kernel(struct pg_table *pgt, unsigned long start,
+			       unsigned long end, unsigned long *addr)
+{
+	struct asi_compare c = { .pgt = pgt, .start = start, .last = end - 1 };
+	bool same = !pg_table_walk(&kernel_pg_table, start, end, asi_compare_leaf, &c);
+
+	*addr = c.addr;
+
+	return same;
+}
+
+bool asi_maps_range(struct pg_table *pgt, unsigned long start, unsigned long end)
+{
+	unsigned long addr;
+
+	return asi_maps_as_kernel(pgt, start, end, &addr);
+}
+
+/**
+ * asi_missing - what a page table lacks to be that of a domain
+ * @pgt: the page table
+ * @addr: where to store the address that is not mapped
+ *
+ * Context: Process context.
+ *
+ * Return: the name of the first symbol that is not mapped, or NULL.
+ */
+const char *asi_missing(struct pg_table *pgt, unsigned long *addr)
+{
+	unsigned int i, cpu;
+
+	for (i = 0; i < ARRAY_SIZE(asi_entry_set); i++) {
+		const struct asi_entry *e = &asi_entry_set[i];
+		unsigned long start = (unsigned long)e->start;
+		unsigned long end = (unsigned long)e->end;
+
+		if (!e->percpu) {
+			if (!asi_maps_as_kernel(pgt, start, end, addr))
+				return e->name;
+			continue;
+		}
+		for_each_possible_cpu(cpu)
+			if (!asi_maps_as_kernel(pgt, start + per_cpu_offset(cpu),
+						end + per_cpu_offset(cpu), addr))
+				return e->name;
+	}
+
+	for (i = 0; i < ARRAY_SIZE(asi_entry_areas); i++) {
+		const struct asi_area *a = &asi_entry_areas[i];
+
+		if (!asi_maps_as_kernel(pgt, a->start, a->last + 1, addr))
+			return a->name;
+	}
+
+	return NULL;
+}
+
+static int asi_share(struct asi *asi, unsigned long start, unsigned long end)
+{
+	return pg_table_share(asi->pgt, &kernel_pg_table, start & PAGE_MASK,
+			      PAGE_ALIGN(end), PG_TABLE_LEAF);
+}
+
+static int asi_share_percpu(struct asi *asi, const void *start, const void *end)
+{
+	unsigned int cpu;
+	int err;
+
+	for_each_possible_cpu(cpu) {
+		err = asi_share(asi, (unsigned long)start + per_cpu_offset(cpu),
+				(unsigned long)end + per_cpu_offset(cpu));
+		if (err)
+			return err;
+	}
+
+	return 0;
+}
+
+/* Before anybody can enter. */
+int asi_map_entry_set(struct asi *asi)
+{
+	const char *missing;
+	unsigned long addr;
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(asi_entry_set); i++) {
+		const struct asi_entry *e = &asi_entry_set[i];
+
+		err = e->percpu ? asi_share_percpu(asi, e->start, e->end) :
+				  asi_share(asi, (unsigned long)e->start,
+					    (unsigned long)e->end);
+		if (err)
+			return err;
+	}
+
+	for (i = 0; i < ARRAY_SIZE(asi_entry_areas); i++) {
+		const struct asi_area *a = &asi_entry_areas[i];
+
+		err = pg_table_share(asi->pgt, &kernel_pg_table,
+				     ALIGN_DOWN(a->start, a->size),
+				     ALIGN(a->last + 1, a->size), a->level);
+		if (err)
+			return err;
+	}
+
+	missing = asi_missing(asi->pgt, &addr);
+	if (missing) {
+		pr_warn("%s: %s is not mapped at %lx\n", asi->pgt->name, missing, addr);
+		return asi_refuse(asi, ASI_BAD_TABLE, _RET_IP_);
+	}
+
+	return 0;
+}
+
+static bool asi_range_ok(const void *addr, size_t size, unsigned long *end)
+{
+	unsigned long start = (unsigned long)addr;
+
+	return size && (long)start < 0 &&
+	       __is_canonical_address(start, boot_cpu_data.x86_virt_bits) &&
+	       !check_add_overflow(start, size - 1, end) && *end < PAGE_MASK;
+}
+
+/**
+ * asi_map - map kernel memory in a domain
+ * @asi: the domain
+ * @addr: in the direct map, in vmalloc space, or in the kernel image
+ * @size: in bytes; what else is in the first and in the last page gets mapped too
+ *
+ * The domain maps what the kernel maps there now, with the same permissions, and
+ * follows what the kernel changes later; what gets unmapped, like freed vmalloc
+ * memory, is not mapped again by itself.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: 0; -EINVAL, -EFAULT if the range is not of kernel memory or nothing is
+ * mapped at one of its ends, or -ENOMEM.
+ */
+int asi_map(struct asi *asi, const void *addr, size_t size)
+{
+	struct pg_table_leaf leaf;
+	unsigned long end;
+
+	guard(asi_suspended)();
+	might_sleep();
+	if (!asi)
+		return asi_refuse(asi, ASI_BAD_ARG, _RET_IP_);
+
+	if (!asi_range_ok(addr, size, &end) ||
+	    !pg_table_lookup(&kernel_pg_table, (unsigned long)addr, &leaf) ||
+	    !pg_table_lookup(&kernel_pg_table, end, &leaf))
+		return asi_refuse(asi, ASI_BAD_ADDRESS, _RET_IP_);
+
+	return asi_share(asi, (unsigned long)addr, end + 1);
+}
+EXPORT_SYMBOL_GPL(asi_map);
+
+/**
+ * asi_map_percpu - map a per-CPU variable in a domain, that of each possible CPU
+ * @asi: the domain
+ * @addr: static, or from alloc_percpu()
+ * @size: in bytes, for each CPU
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: as asi_map().
+ */
+int asi_map_percpu(struct asi *asi, const void __percpu *addr, size_t size)
+{
+	unsigned int cpu;
+	int err;
+
+	guard(asi_suspended)();
+	for_each_possible_cpu(cpu) {
+		err = asi_map(asi, per_cpu_ptr(addr, cpu), size);
+		if (err)
+			return err;
+	}
+
+	return 0;
+}
+EXPORT_SYMBOL_GPL(asi_map_percpu);
+
+/**
+ * asi_map_module - map a module in a domain
+ * @asi: the domain
+ * @mod: a module that does not go away, as the caller of asi_enter() does not
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: as asi_map().
+ */
+int asi_map_module(struct asi *asi, struct module *mod)
+{
+#ifdef CONFIG_MODULES
+	int err;
+
+	guard(asi_suspended)();
+	/* Code of the kernel itself has no module, and is mapped. */
+	if (!mod)
+		return 0;
+
+	for_class_mod_mem_type(type, core) {
+		if (!mod->mem[type].size)
+			continue;
+		err = asi_map(asi, mod->mem[type].base, mod->mem[type].size);
+		if (err)
+			return err;
+	}
+#endif
+	return 0;
+}
+EXPORT_SYMBOL_GPL(asi_map_module);
+
+static void asi_unmap_range(struct asi *asi, unsigned long start, unsigned long end)
+{
+	struct asi_task *t;
+	unsigned long addr;
+	bool wanted;
+
+	lockdep_assert_held(&asi_mutex);
+	/* Another task's memory may be in the same page. */
+	for (addr = start & PAGE_MASK; addr < end; addr += PAGE_SIZE) {
+		wanted = false;
+		hlist_for_each_entry(t, &asi->tasks, of_asi)
+			if (addr < t->task + arch_task_struct_size &&
+			    addr + PAGE_SIZE > t->task)
+				wanted = true;
+		if (!wanted)
+			pg_table_unmap(asi->pgt, addr, addr + PAGE_SIZE);
+	}
+}
+
+static void asi_unmap_task(struct asi_task *t, bool unmap)
+{
+	lockdep_assert_held(&asi_mutex);
+	hlist_del(&t->of_asi);
+	hlist_del(&t->of_task);
+	if (unmap) {
+		/* They are pages of their own, so this needs no memory. */
+		WARN_ON_ONCE(pg_table_unmap(t->asi->pgt, t->stack, t->stack + THREAD_SIZE));
+		asi_unmap_range(t->asi, t->task, t->task + arch_task_struct_size);
+	}
+	kfree(t);
+}
+
+/* The table goes away with the domain. */
+void asi_unmap_tasks(struct asi *asi)
+{
+	struct hlist_node *next;
+	struct asi_task *t;
+
+	hlist_for_each_entry_safe(t, next, &asi->tasks, of_asi)
+		asi_unmap_task(t, false);
+}
+
+/*
+ * A stack is not freed but given to the next task, so that nothing else would tell
+ * the domains.
+ */
+void __asi_exit_thread(struct task_struct *tsk)
+{
+	struct hlist_node *next;
+	struct asi_task *t;
+
+	if (hlist_empty(&tsk->thread.asi.mapped))
+		return;
+
+	mutex_lock(&asi_mutex);
+	hlist_for_each_entry_safe(t, next, &tsk->thread.asi.mapped, of_task)
+		asi_unmap_task(t, true);
+	mutex_unlock(&asi_mutex);
+}
+
+/**
+ * asi_map_task - map stack and task_struct of this task in a domain
+ * @asi: the domain
+ *
+ * To be called once before the first asi_enter() of the task.  They are unmapped
+ * when the task exits, and what asi_map() has mapped of the same pages is, too.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: 0, -EINVAL, -ENOMEM.
+ */
+int asi_map_task(struct asi *asi)
+{
+	struct asi_task *t, *other;
+	int err;
+
+	guard(asi_suspended)();
+	might_sleep();
+	if (!asi)
+		return asi_refuse(asi, ASI_BAD_ARG, _RET_IP_);
+
+	t = kzalloc(sizeof(*t), GFP_KERNEL);
+	if (!t)
+		return -ENOMEM;
+
+	t->asi = asi;
+	t->stack = (unsigned long)task_stack_page(current);
+	t->task = (unsigned long)current;
+
+	guard(mutex)(&asi_mutex);
+	hlist_for_each_entry(other, &current->thread.asi.mapped, of_task) {
+		if (other->asi == asi) {
+			kfree(t);
+			return 0;
+		}
+	}
+
+	err = asi_share(asi, t->stack, t->stack + THREAD_SIZE);
+	if (!err)
+		err = asi_share(asi, t->task, t->task + arch_task_struct_size);
+	hlist_add_head(&t->of_asi, &asi->tasks);
+	hlist_add_head(&t->of_task, &current->thread.asi.mapped);
+	if (err)
+		asi_unmap_task(t, true);
+
+	return err;
+}
+EXPORT_SYMBOL_GPL(asi_map_task);
+
+/**
+ * asi_map_kernel - map what ordinary kernel code uses all the time
+ * @asi: the domain
+ *
+ * The kernel image with its variables, static per-CPU variables, struct page and
+ * KASAN's shadow.  With asi_map_task() and the data it works on, code runs with few
+ * faults; debugfs' asi/faults tells which remain.  Among the variables are some that
+ * can be called secrets, like the per-CPU states of the random number generator.
+ * Memory that was allocated, of whatever kind, is not mapped.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int asi_map_kernel(struct asi *asi)
+{
+	unsigned long start, end;
+	int err;
+
+	guard(asi_suspended)();
+	might_sleep();
+	if (!asi)
+		return asi_refuse(asi, ASI_BAD_ARG, _RET_IP_);
+
+	err = asi_share(asi, (unsigned long)_text, (unsigned long)_end);
+	if (err)
+		return err;
+
+	err = asi_share_percpu(asi, (__force void *)__per_cpu_start,
+			       (__force void *)__per_cpu_end);
+	if (err)
+		return err;
+
+	start = ALIGN_DOWN((unsigned long)pfn_to_page(0), PUD_SIZE);
+	end = ALIGN((unsigned long)pfn_to_page(max_pfn), PUD_SIZE);
+	err = pg_table_share(asi->pgt, &kernel_pg_table, start, end, PG_TABLE_PUD);
+	if (err)
+		return err;
+
+#ifdef CONFIG_KASAN
+	err = pg_table_share(asi->pgt, &kernel_pg_table, KASAN_SHADOW_START & P4D_MASK,
+			     ALIGN(KASAN_SHADOW_END, P4D_SIZE), PG_TABLE_P4D);
+#endif
+	return err;
+}
+EXPORT_SYMBOL_GPL(asi_map_kernel);
+
+/**
+ * asi_unmap - unmap kernel memory from a domain
+ * @asi: the domain
+ * @addr: first byte
+ * @size: in bytes; only whole pages are unmapped
+ *
+ * When this returns, no CPU accesses the memory in the domain.
+ *
+ * Context: Process context, interrupts on; sleeps.
+ *
+ * Return: 0; -EINVAL, -EFAULT, -ENOMEM; or -ENOENT if the entry code needs it.  Then
+ * nothing has changed.
+ */
+int asi_unmap(struct asi *asi, const void *addr, size_t size)
+{
+	unsigned long start = PAGE_ALIGN((unsigned long)addr);
+	unsigned long end;
+	unsigned int i, cpu;
+
+	guard(asi_suspended)();
+	might_sleep();
+	if (!asi)
+		return asi_refuse(asi, ASI_BAD_ARG, _RET_IP_);
+
+	if (!asi_range_ok(addr, size, &end))
+		return asi_refuse(asi, ASI_BAD_ADDRESS, _RET_IP_);
+
+	end = (end + 1) & PAGE_MASK;
+	if (start >= end)
+		return 0;
+
+	for (i = 0; i < ARRAY_SIZE(asi_entry_set); i++) {
+		const struct asi_entry *e = &asi_entry_set[i];
+
+		for_each_possible_cpu(cpu) {
+			unsigned long offset = e->percpu ? per_cpu_offset(cpu) : 0;
+
+			if (start < (unsigned long)e->end + offset &&
+			    end > (unsigned long)e->start + offset)
+				return asi_refuse(asi, ASI_BAD_TABLE, _RET_IP_);
+		}
+	}
+
+	for (i = 0; i < ARRAY_SIZE(asi_entry_areas); i++)
+		if (start <= asi_entry_areas[i].last && end > asi_entry_areas[i].start)
+			return asi_refuse(asi, ASI_BAD_TABLE, _RET_IP_);
+
+	return pg_table_unmap(asi->pgt, start, end);
+}
+EXPORT_SYMBOL_GPL(asi_unmap);
+
+/* Would @asi's page table let pass what has faulted?  For fault handlers. */
+bool asi_allows(struct pg_table *pgt, unsigned long address, unsigned long error_code)
+{
+	struct pg_table_leaf leaf;
+
+	if (address < TASK_SIZE_MAX || !pg_table_lookup(pgt, address, &leaf))
+		return false;
+
+	if (error_code & ~(X86_PF_PROT | X86_PF_WRITE | X86_PF_INSTR))
+		return false;
+
+	if (error_code & X86_PF_WRITE && !(pgprot_val(leaf.prot) & _PAGE_RW))
+		return false;
+
+	return !(error_code & X86_PF_INSTR) || !(pgprot_val(leaf.prot) & _PAGE_NX);
+}

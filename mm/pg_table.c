@@ -1,0 +1,781 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Page tables of the kernel half as objects.
+ *
+ * A pg_table owns its root and the tables that it has allocated, and may point to
+ * tables of its source, which it never writes to.  See Documentation/mm/pg_table.rst.
+ */
+#define pr_fmt(fmt) "pg_table: " fmt
+
+#include <linux/cleanup.h>
+#include <linux/debugfs.h>
+#include <linux/gfp.h>
+#include <linux/hardirq.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/pg_table.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "pg_table.h"
+
+/* The error, a word for debugfs, a line for the log. */
+static const struct {
+	int err;
+	const char *word;
+	const char *line;
+} pg_table_refusals[] = {
+	[PG_TABLE_BAD_ARG] = {
+		-EINVAL, "argument", "NULL, or not a page table to change"
+	},
+	[PG_TABLE_BAD_NAME] = {
+		-EEXIST, "name", "the name is taken, too long, or none"
+	},
+	[PG_TABLE_BAD_RANGE] = {
+		-EINVAL, "range", "not in the kernel half, not aligned, or not possible there"
+	},
+	[PG_TABLE_BAD_PROT] = {
+		-EINVAL, "protection", "protection is global, user, or both writable and executable"
+	},
+	[PG_TABLE_BAD_PFN] = {
+		-EINVAL, "pfn", "no such physical address"
+	},
+	[PG_TABLE_BAD_SOURCE] = {
+		-EINVAL, "source", "it has another source, or is one of this source"
+	},
+	[PG_TABLE_OCCUPIED] = {
+		-EEXIST, "occupied", "something else is mapped there"
+	},
+	[PG_TABLE_BUSY] = {
+		-EBUSY, "busy", "others share from it"
+	},
+};
+
+static_assert(ARRAY_SIZE(pg_table_refusals) == PG_TABLE_NR_REFUSALS);
+
+struct pg_table_stats pg_table_stats;
+
+/* All but the kernel's own and those that belong to an mm; read under RCU. */
+LIST_HEAD(pg_table_list);
+/* For those who change the list or the source of one on it. */
+DEFINE_MUTEX(pg_table_list_mutex);
+
+/* On while some pg_table has a source, and changes have to be told. */
+DEFINE_STATIC_KEY_FALSE(pg_table_key);
+
+/* The page table of init_mm, as a source.  It can't be changed by this. */
+struct pg_table kernel_pg_table = {
+	.root		= swapper_pg_dir,
+	.name		= "kernel",
+	.mutex		= __MUTEX_INITIALIZER(kernel_pg_table.mutex),
+	.lock		= __RAW_SPIN_LOCK_UNLOCKED(kernel_pg_table.lock),
+	.tables		= LIST_HEAD_INIT(kernel_pg_table.tables),
+	.node		= LIST_HEAD_INIT(kernel_pg_table.node),
+};
+
+const char *pg_table_refusal_word(enum pg_table_refusal why)
+{
+	return pg_table_refusals[why].word;
+}
+
+/*
+ * Count, name the caller once for each kind of mistake, and return the error.
+ * A wrong argument is no reason to stop the machine, so this is no WARN().
+ */
+static noinline __cold int pg_table_refuse(const struct pg_table *pgt,
+					   enum pg_table_refusal why,
+					   unsigned long caller)
+{
+	static unsigned long warned;
+
+	atomic_long_inc(&pg_table_stats.refused[why]);
+	if (!test_and_set_bit(why, &warned))
+		pr_warn("%s: %s; refused, caller is %pS\n", pgt ? pgt->name : "(null)",
+			pg_table_refusals[why].line, (void *)caller);
+
+	return pg_table_refusals[why].err;
+}
+
+/*
+ * After the change, and before anybody looks for those who have it loaded.  The full
+ * barrier pairs with the one of who loads it; see pg_table_generation().
+ */
+static void pg_table_bump(struct pg_table *pgt)
+{
+	atomic64_inc_return(&pgt->generation);
+}
+
+/* Does anybody follow @pgt? */
+static bool pg_table_has_clones(const struct pg_table *pgt)
+{
+	/* The changes of @pgt come before this.  Pairs with the one in pg_table_set_source(). */
+	smp_mb();
+
+	return atomic_read(&pgt->nr_clones);
+}
+
+/* Let all that have @src as their source follow it. */
+static void pg_table_tell(struct pg_table *src, unsigned long start, unsigned long last,
+			  pg_visit_t *visit, bool changed)
+{
+	struct pg_table *pgt;
+
+	guard(rcu)();
+
+	list_for_each_entry_rcu(pgt, &pg_table_list, node) {
+		struct pg_table_op op;
+
+		if (READ_ONCE(pgt->source) != src)
+			continue;
+
+		pg_table_op_init(&op, pgt, start, last);
+		op.src = src;
+		op.visit = visit;
+		op.fresh = PG_ENTRY_COPY;
+		/* Without memory leaves get lost, which is a fault, and no stale mapping. */
+		pg_table_prepare(&op, GFP_ATOMIC | __GFP_ZERO | __GFP_NOWARN);
+		pg_table_commit(&op);
+
+		/* Tables of @src may be part of this one, in which case no entry differs. */
+		op.changed |= changed;
+		if (op.changed)
+			pg_table_bump(pgt);
+		if (pg_table_has_clones(pgt))
+			pg_table_tell(pgt, start, last, visit, op.changed);
+	}
+}
+
+/**
+ * __pg_table_source_changed - a page table has changed that others take over
+ * @src: the page table
+ * @start: the first address with a change
+ * @end: the end of the addresses with a change; 0 is the end of the address space
+ *
+ * For pg_table_source_changed(), and for tests.
+ *
+ * Context: As pg_table_source_changed().
+ */
+void __pg_table_source_changed(struct pg_table *src, unsigned long start, unsigned long end)
+{
+	/* KFENCE makes a page accessible there; nothing ever loses a mapping. */
+	if (in_nmi())
+		return;
+
+	pg_table_tell(src, start & PAGE_MASK, PAGE_ALIGN(end) - 1, pg_visit_changed, false);
+}
+
+/**
+ * __pg_table_source_removing - memory is about to be unplugged
+ * @src: the page table
+ * @start: the first address where it is going to change
+ * @end: the end of the addresses
+ *
+ * For pg_table_source_removing(), and for tests.
+ *
+ * Context: As pg_table_source_removing().
+ */
+void __pg_table_source_removing(struct pg_table *src, unsigned long start, unsigned long end)
+{
+	pg_table_tell(src, start & PAGE_MASK, PAGE_ALIGN(end) - 1, pg_visit_removing, false);
+}
+
+/* With the mutex of the list, since those who are told must not go away. */
+static void pg_table_flush_clones(struct pg_table *src, unsigned long start, unsigned long end)
+{
+	struct pg_table *pgt;
+
+	lockdep_assert_held(&pg_table_list_mutex);
+
+	list_for_each_entry(pgt, &pg_table_list, node) {
+		if (pgt->source != src)
+			continue;
+
+		if (pgt->ops && pgt->ops->flush)
+			pgt->ops->flush(pgt, start, end);
+		pg_table_flush_clones(pgt, start, end);
+	}
+}
+
+static void pg_table_free_rcu(struct rcu_head *head)
+{
+	pg_table_free_page(container_of(head, struct ptdesc, pt_rcu_head));
+}
+
+/* After an operation is done: nobody uses what it has removed any more. */
+static void pg_table_finish(struct pg_table_op *op)
+{
+	struct pg_table *pgt = op->pgt;
+	unsigned long end = op->last + 1;
+	struct ptdesc *pt, *next;
+
+	if (op->changed)
+		pg_table_bump(pgt);
+	if (pg_table_has_clones(pgt))
+		pg_table_tell(pgt, op->start, op->last, pg_visit_changed, op->changed);
+
+	mutex_unlock(&pgt->mutex);
+
+	if (op->changed) {
+		if (pgt->ops && pgt->ops->flush)
+			pgt->ops->flush(pgt, op->start, end);
+		if (atomic_read(&pgt->nr_clones)) {
+			guard(mutex)(&pg_table_list_mutex);
+			pg_table_flush_clones(pgt, op->start, end);
+		}
+	}
+
+	/* The grace period is for pg_table_find(). */
+	list_for_each_entry_safe(pt, next, &op->doomed, pt_list)
+		call_rcu(&pt->pt_rcu_head, pg_table_free_rcu);
+}
+
+/* All that comes after the checks, with the mutex, which this drops. */
+static int pg_table_do(struct pg_table_op *op)
+{
+	int err = 0;
+
+	lockdep_assert_held(&op->pgt->mutex);
+	op->may_sleep = true;
+	if (pg_table_prepare(op, GFP_PGTABLE_USER)) {
+		pg_table_commit(op);
+		/* It is too late to fail, but hardly ever does this happen. */
+		while (op->missing) {
+			op->missing = false;
+			pg_table_prepare(op, GFP_PGTABLE_USER | __GFP_NOFAIL);
+			pg_table_commit(op);
+		}
+	} else {
+		pg_table_abandon(op);
+		err = -ENOMEM;
+	}
+	pg_table_finish(op);
+
+	return err;
+}
+
+/* Is this a range of kernel addresses, with its edges aligned to @size? */
+static bool pg_table_range_ok(unsigned long start, unsigned long end, unsigned long size)
+{
+	return start >= pg_table_first_addr() && start <= end - 1 &&
+	       IS_ALIGNED(start | end, size);
+}
+
+/* May entries around the edges of this range be broken down to leaves? */
+static bool pg_table_edges_ok(unsigned long start, unsigned long end)
+{
+	return (IS_ALIGNED(start, PMD_SIZE) ||
+		arch_pg_table_may_copy(start & PMD_MASK, start | ~PMD_MASK)) &&
+	       (IS_ALIGNED(end, PMD_SIZE) ||
+		arch_pg_table_may_copy(end & PMD_MASK, end | ~PMD_MASK));
+}
+
+static bool pg_table_can_change(const struct pg_table *pgt)
+{
+	return pgt && pgt != &kernel_pg_table;
+}
+
+/* Those that belong to an mm are not on the list of those who get told. */
+static bool pg_table_can_share(const struct pg_table *pgt)
+{
+	return pgt && !pgt->mm;
+}
+
+static void pg_table_init(struct pg_table *pgt)
+{
+	mutex_init(&pgt->mutex);
+	raw_spin_lock_init(&pgt->lock);
+	INIT_LIST_HEAD(&pgt->tables);
+	atomic64_set(&pgt->generation, 1);
+}
+
+/**
+ * pg_table_create - create an empty page table
+ * @name: how messages and debugfs call it, shorter than %PG_TABLE_NAME_LEN; copied
+ * @ops: what to do when it changes; or NULL
+ * @private: for the caller
+ *
+ * Nothing is mapped: a CPU that is to survive needs more.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: the page table; or an ERR_PTR(): -EINVAL without a name, -EEXIST if the
+ * name is taken or too long, -EOPNOTSUPP under Xen PV, -ENOMEM.
+ */
+struct pg_table *pg_table_create(const char *name, const struct pg_table_ops *ops,
+				 void *private)
+{
+	struct pg_table *pgt, *other;
+
+	might_sleep();
+	if (!name)
+		return ERR_PTR(pg_table_refuse(NULL, PG_TABLE_BAD_ARG, _RET_IP_));
+
+	if (!arch_pg_table_supported())
+		return ERR_PTR(-EOPNOTSUPP);
+
+	pgt = pg_table_fails() ? NULL : kzalloc(sizeof(*pgt), GFP_KERNEL);
+	if (!pgt)
+		return ERR_PTR(-ENOMEM);
+
+	pgt->root = pg_table_fails() ? NULL : (pgd_t *)
+		    __get_free_pages(GFP_PGTABLE_USER, PG_TABLE_ROOT_ORDER);
+	if (!pgt->root) {
+		kfree(pgt);
+		return ERR_PTR(-ENOMEM);
+	}
+
+	pg_table_init(pgt);
+	pgt->ops = ops;
+	pgt->private = private;
+
+	guard(mutex)(&pg_table_list_mutex);
+
+	list_for_each_entry(other, &pg_table_list, node) {
+		if (!strcmp(other->name, name))
+			goto bad_name;
+	}
+	if (!*name || strchr(name, '/') || !strcmp(name, kernel_pg_table.name) ||
+	    strscpy(pgt->name, name) < 0)
+		goto bad_name;
+
+	list_add_tail_rcu(&pgt->node, &pg_table_list);
+	atomic_long_inc(&pg_table_stats.instances);
+	pg_table_debugfs_add(pgt);
+
+	return pgt;
+
+bad_name:
+	free_pages((unsigned long)pgt->root, PG_TABLE_ROOT_ORDER);
+	kfree(pgt);
+	return ERR_PTR(pg_table_refuse(NULL, PG_TABLE_BAD_NAME, _RET_IP_));
+}
+
+/* The list, and never the tree, which leads to tables of others too. */
+static void pg_table_free_tables(struct pg_table *pgt)
+{
+	struct ptdesc *pt, *next;
+
+	list_for_each_entry_safe(pt, next, &pgt->tables, pt_list)
+		pg_table_free_page(pt);
+	atomic_long_sub(pgt->nr_tables, &pg_table_stats.tables);
+}
+
+static void pg_table_destroy(struct rcu_head *head)
+{
+	struct pg_table *pgt = container_of(head, struct pg_table, rcu);
+
+	pg_table_free_tables(pgt);
+	atomic_long_dec(&pg_table_stats.instances);
+	free_pages((unsigned long)pgt->root, PG_TABLE_ROOT_ORDER);
+	kfree(pgt);
+}
+
+/**
+ * pg_table_free - free a page table
+ * @pgt: from pg_table_create(), no longer loaded on any CPU; or NULL
+ *
+ * Frees the tables that @pgt owns, and no other.  The memory becomes free after a
+ * grace period, since changes of the source may be on their way.  If there is a
+ * page table that shares from @pgt, it is left as it is.
+ *
+ * Context: Process context; sleeps.
+ */
+void pg_table_free(struct pg_table *pgt)
+{
+	if (!pgt)
+		return;
+
+	might_sleep();
+	if (!pg_table_can_change(pgt) || !pg_table_can_share(pgt)) {
+		pg_table_refuse(pgt, PG_TABLE_BAD_ARG, _RET_IP_);
+		return;
+	}
+
+	scoped_guard(mutex, &pg_table_list_mutex) {
+		if (atomic_read(&pgt->nr_clones)) {
+			pg_table_refuse(pgt, PG_TABLE_BUSY, _RET_IP_);
+			return;
+		}
+
+		list_del_rcu(&pgt->node);
+		if (pgt->source)
+			atomic_dec(&pgt->source->nr_clones);
+	}
+
+	if (pgt->source)
+		static_branch_dec(&pg_table_key);
+
+	/* Waits for those who read it. */
+	debugfs_remove(pgt->file);
+	call_rcu(&pgt->rcu, pg_table_destroy);
+}
+
+/**
+ * pg_table_attach - own tables below the root of an mm
+ * @pgt: to be initialized; the caller's memory, zeroed
+ * @mm: what the root belongs to
+ *
+ * For an mm that is not the mm of any task.  Nothing can be shared with such a page
+ * table; its tables are for the caller to fill.
+ *
+ * Context: Any but NMI.
+ */
+void pg_table_attach(struct pg_table *pgt, struct mm_struct *mm)
+{
+	pg_table_init(pgt);
+	pgt->mm = mm;
+	pgt->root = mm->pgd;
+}
+
+/**
+ * pg_table_populate - allocate the tables that lead to an address
+ * @pgt: any but the kernel's
+ * @addr: address of the kernel half
+ * @level: of the last table, %PG_LEVEL_4K for a PTE table
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: 0; else nothing has changed: -EINVAL for a bad argument or address, -ENOMEM.
+ */
+int pg_table_populate(struct pg_table *pgt, unsigned long addr, int level)
+{
+	struct pg_table_op op;
+
+	might_sleep();
+	if (!pg_table_can_change(pgt) || level < PG_LEVEL_4K || level > pg_table_root_level())
+		return pg_table_refuse(pgt, PG_TABLE_BAD_ARG, _RET_IP_);
+
+	addr &= PAGE_MASK;
+	if (!pg_table_range_ok(addr, addr + PAGE_SIZE, PAGE_SIZE) ||
+	    !pg_table_edges_ok(addr, addr + PAGE_SIZE))
+		return pg_table_refuse(pgt, PG_TABLE_BAD_RANGE, _RET_IP_);
+
+	pg_table_op_init(&op, pgt, addr, addr + PAGE_SIZE - 1);
+	op.visit = pg_visit_populate;
+	op.level = level;
+	mutex_lock(&pgt->mutex);
+
+	return pg_table_do(&op);
+}
+
+/**
+ * pg_table_detach - free the tables of a pg_table that belongs to an mm
+ * @pgt: from pg_table_attach(), or zeroed memory; the mm is not loaded on any CPU, and
+ *	its root is free
+ *
+ * Context: Any but NMI and hard interrupts.
+ */
+void pg_table_detach(struct pg_table *pgt)
+{
+	pg_table_free_tables(pgt);
+}
+
+/*
+ * The source of @dst, once and for all: an entry does not know where it is from.
+ * The entries that get copied from it are read after that.
+ */
+static bool __pg_table_set_source(struct pg_table *dst, struct pg_table *src, bool *new)
+{
+	const struct pg_table *up;
+
+	guard(mutex)(&pg_table_list_mutex);
+
+	if (dst->source)
+		return dst->source == src;
+
+	for (up = src; up; up = up->source) {
+		if (up == dst)
+			return false;
+	}
+
+	*new = true;
+	WRITE_ONCE(dst->source, src);
+	atomic_inc(&src->nr_clones);
+	/*
+	 * Who changes an entry of @src does so before it looks for those that follow.
+	 * Pairs with the barriers in pg_table_source_changed(), for the kernel's page
+	 * table, and in pg_table_has_clones().  Who has found the key off before that
+	 * has changed the entry before, since to turn it on interrupts all CPUs.
+	 */
+	smp_mb();
+
+	return true;
+}
+
+static bool pg_table_set_source(struct pg_table *dst, struct pg_table *src)
+{
+	bool ok, new = false;
+
+	if (READ_ONCE(dst->source))
+		return dst->source == src;
+
+	/* The lock of CPU hotplug is not for inside of the mutex. */
+	static_branch_inc(&pg_table_key);
+	ok = __pg_table_set_source(dst, src, &new);
+	if (!new)
+		static_branch_dec(&pg_table_key);
+
+	return ok;
+}
+
+/**
+ * pg_table_for_each - call a function for each page table
+ * @fn: what to call; does not sleep
+ * @arg: for @fn
+ *
+ * Leaves out the kernel's own, and those that belong to an mm.
+ *
+ * Context: Any but noinstr.
+ */
+void pg_table_for_each(void (*fn)(const struct pg_table *pgt, void *arg), void *arg)
+{
+	const struct pg_table *pgt;
+
+	guard(rcu)();
+
+	list_for_each_entry_rcu(pgt, &pg_table_list, node)
+		fn(pgt, arg);
+}
+
+/* The level of the entries that are taken over whole, or 0 for copies. */
+static int pg_table_share_level(enum pg_table_level level)
+{
+	if (level < PG_TABLE_PMD)
+		return 0;
+
+	return min(PG_LEVEL_2M + (int)(level - PG_TABLE_PMD), pg_table_root_level());
+}
+
+/**
+ * pg_table_share - let a page table map what another one maps
+ * @dst: the page table to change
+ * @src: %kernel_pg_table or another; the same for all calls for @dst
+ * @start: first address, aligned to what an entry of @level maps, or to a page
+ * @end: end of the addresses, aligned likewise; 0 is the end of the address space
+ * @level: how
+ *
+ * From %PG_TABLE_PMD on @dst maps whatever @src maps there, now and later.  With
+ * %PG_TABLE_4K and %PG_TABLE_LEAF it maps what @src has present now, for as long as
+ * @src has it.  In both cases protection and address are always those of @src, but
+ * copies are never global or for user mode.
+ *
+ * What @dst shares there already remains; copies become entries of @level.  The
+ * caller sees to it that the kernel keeps the page tables of the range during the
+ * call, for instance by using what they map.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: 0; else nothing has changed: -EINVAL for a bad argument or range or another
+ * source, -EEXIST if pg_table_map() has mapped something there, -ENOMEM.
+ */
+int pg_table_share(struct pg_table *dst, struct pg_table *src, unsigned long start,
+		   unsigned long end, enum pg_table_level level)
+{
+	unsigned long size = PAGE_SIZE;
+	struct pg_table_op op;
+	int entries, err;
+
+	might_sleep();
+	if (!pg_table_can_change(dst) || !pg_table_can_share(dst) || !pg_table_can_share(src) ||
+	    dst == src || (unsigned int)level > PG_TABLE_PGD)
+		return pg_table_refuse(dst, PG_TABLE_BAD_ARG, _RET_IP_);
+
+	entries = pg_table_share_level(level);
+	if (entries)
+		size = page_level_size(entries);
+	if (!pg_table_range_ok(start, end, size) ||
+	    (!entries && !arch_pg_table_may_copy(start, end - 1)))
+		return pg_table_refuse(dst, PG_TABLE_BAD_RANGE, _RET_IP_);
+
+	if (!pg_table_set_source(dst, src))
+		return pg_table_refuse(dst, PG_TABLE_BAD_SOURCE, _RET_IP_);
+
+	pg_table_op_init(&op, dst, start, end - 1);
+	op.src = src;
+	op.visit = entries ? pg_visit_share : pg_visit_copy;
+	op.level = entries;
+	op.small = level == PG_TABLE_4K;
+
+	/* Memory is not unplugged between a look at a table and the entry made of it. */
+	mutex_lock(&dst->mutex);
+	get_online_mems();
+	if (pg_table_occupied(dst, start, end - 1, false)) {
+		mutex_unlock(&dst->mutex);
+		err = pg_table_refuse(dst, PG_TABLE_OCCUPIED, _RET_IP_);
+	} else {
+		err = pg_table_do(&op);
+	}
+	put_online_mems();
+
+	return err;
+}
+
+/**
+ * pg_table_map - map memory in one page table only
+ * @pgt: the page table to change
+ * @addr: first address, aligned to a page
+ * @pfn: the number of the first page frame, of any kind of memory
+ * @nr: how many pages
+ * @prot: the protection as for a page of 4 KiB: present, not global, not for user
+ *	mode, not both writable and executable
+ *
+ * Makes leaves as large as alignment permits.  They have nothing to do with the
+ * source of @pgt.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: 0; else nothing has changed: -EINVAL for a bad argument, range, protection
+ * or page frame, -EEXIST if something is mapped there, -ENOMEM.
+ */
+int pg_table_map(struct pg_table *pgt, unsigned long addr, unsigned long pfn,
+		 unsigned long nr, pgprot_t prot)
+{
+	unsigned long end = addr + (nr << PAGE_SHIFT);
+	struct pg_table_op op;
+
+	might_sleep();
+	if (!pg_table_can_change(pgt))
+		return pg_table_refuse(pgt, PG_TABLE_BAD_ARG, _RET_IP_);
+
+	if (nr > -pg_table_first_addr() >> PAGE_SHIFT ||
+	    !pg_table_range_ok(addr, end, PAGE_SIZE) || !pg_table_edges_ok(addr, end))
+		return pg_table_refuse(pgt, PG_TABLE_BAD_RANGE, _RET_IP_);
+
+	if (!arch_pg_table_prot_ok(prot))
+		return pg_table_refuse(pgt, PG_TABLE_BAD_PROT, _RET_IP_);
+
+	if (!arch_pg_table_pfn_ok(pfn, nr))
+		return pg_table_refuse(pgt, PG_TABLE_BAD_PFN, _RET_IP_);
+
+	pg_table_op_init(&op, pgt, addr, end - 1);
+	op.visit = pg_visit_map;
+	op.pfn = pfn;
+	op.prot = prot;
+
+	mutex_lock(&pgt->mutex);
+	if (pg_table_occupied(pgt, addr, end - 1, true)) {
+		mutex_unlock(&pgt->mutex);
+		return pg_table_refuse(pgt, PG_TABLE_OCCUPIED, _RET_IP_);
+	}
+
+	return pg_table_do(&op);
+}
+
+/**
+ * pg_table_unmap - remove all mappings of a range
+ * @pgt: the page table to change
+ * @start: first address, aligned to a page
+ * @end: end of the addresses; 0 is the end of the address space
+ *
+ * Whatever @pgt maps there, of its own or from its source, is gone, and what the
+ * source maps there later does not appear.  A table of the source that maps more
+ * than the range is replaced by a copy, which follows the source as the table did.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: 0, after the flush of the range; else nothing has changed: -EINVAL for a bad
+ * argument or range, -ENOMEM.
+ */
+int pg_table_unmap(struct pg_table *pgt, unsigned long start, unsigned long end)
+{
+	struct pg_table_op op;
+
+	might_sleep();
+	if (!pg_table_can_change(pgt))
+		return pg_table_refuse(pgt, PG_TABLE_BAD_ARG, _RET_IP_);
+
+	if (!pg_table_range_ok(start, end, PAGE_SIZE) || !pg_table_edges_ok(start, end))
+		return pg_table_refuse(pgt, PG_TABLE_BAD_RANGE, _RET_IP_);
+
+	pg_table_op_init(&op, pgt, start, end - 1);
+	op.visit = pg_visit_unmap;
+	op.fresh = PG_ENTRY_FOLLOW;
+
+	mutex_lock(&pgt->mutex);
+
+	return pg_table_do(&op);
+}
+
+static bool __pg_table_lookup(const struct pg_table *pgt, unsigned long addr,
+			      struct pg_table_leaf *leaf, int *level)
+{
+	pteval_t e;
+
+	scoped_guard(irqsave) {
+		*level = pg_table_find(pgt, addr, &e);
+	}
+
+	if (!pg_entry_present(e))
+		return false;
+
+	if (leaf) {
+		leaf->start = pg_slot_start(*level, addr);
+		leaf->pa = PFN_PHYS(pg_entry_pfn(*level, e));
+		leaf->prot = pg_entry_prot_4k(*level, e);
+		leaf->level = *level;
+	}
+
+	return true;
+}
+
+/**
+ * pg_table_lookup - what does a page table map at an address?
+ * @pgt: any, %kernel_pg_table too
+ * @addr: any address
+ * @leaf: filled in if something is mapped; or NULL
+ *
+ * Answers as the CPU would: by the present bit, and for all levels together.
+ *
+ * Context: Any but noinstr, fault handlers too; takes no lock and does not sleep.
+ *
+ * Return: true if @addr is a mapped address of the kernel half.
+ */
+bool pg_table_lookup(const struct pg_table *pgt, unsigned long addr, struct pg_table_leaf *leaf)
+{
+	int level;
+
+	if (!pgt || addr < pg_table_first_addr())
+		return false;
+
+	return __pg_table_lookup(pgt, addr, leaf, &level);
+}
+
+/**
+ * pg_table_walk - call a function for each mapping of a range
+ * @pgt: any, %kernel_pg_table too
+ * @start: first address
+ * @end: end of the addresses; 0 is the end of the address space
+ * @fn: called for each leaf that has a part in the range, in the order of addresses
+ * @arg: for @fn
+ *
+ * @fn may sleep if the caller may.  What changes during the walk is seen or not.
+ *
+ * Context: As pg_table_lookup().
+ *
+ * Return: 0; what @fn has returned, if that is not 0, which ends the walk; -EINVAL for
+ * a bad argument or range.
+ */
+int pg_table_walk(const struct pg_table *pgt, unsigned long start, unsigned long end,
+		  int (*fn)(const struct pg_table_leaf *leaf, void *arg), void *arg)
+{
+	struct pg_table_leaf leaf;
+	unsigned long addr;
+	int level, err;
+
+	if (!pgt || !fn)
+		return pg_table_refuse(pgt, PG_TABLE_BAD_ARG, _RET_IP_);
+
+	if (!pg_table_range_ok(start, end, 1))
+		return pg_table_refuse(pgt, PG_TABLE_BAD_RANGE, _RET_IP_);
+
+	for (addr = start; ; addr = pg_slot_last(level, addr) + 1) {
+		if (__pg_table_lookup(pgt, addr, &leaf, &level)) {
+			err = fn(&leaf, arg);
+			if (err)
+				return err;
+		}
+
+		if (pg_slot_last(level, addr) >= end - 1)
+			return 0;
+	}
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What there is of page tables: debugfs pg_table/stats, and page_tables/<name>.
+ */
+#include <linux/cleanup.h>
+#include <linux/debugfs.h>
+#include <linux/init.h>
+#include <linux/mutex.h>
+#include <linux/ptdump.h>
+#include <linux/seq_file.h>
+
+#include "pg_table.h"
+
+static int pg_table_stats_show(struct seq_file *m, void *unused)
+{
+	int i;
+
+	seq_printf(m, "instances %ld\n", atomic_long_read(&pg_table_stats.instances));
+	seq_printf(m, "tables %ld\n", atomic_long_read(&pg_table_stats.tables));
+	seq_printf(m, "followed %ld\n", atomic_long_read(&pg_table_stats.followed));
+	seq_printf(m, "dropped %ld\n", atomic_long_read(&pg_table_stats.dropped));
+	for (i = 0; i < PG_TABLE_NR_REFUSALS; i++)
+		seq_printf(m, "refused_%s %ld\n", pg_table_refusal_word(i),
+			   atomic_long_read(&pg_table_stats.refused[i]));
+
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(pg_table_stats);
+
+#ifdef CONFIG_PTDUMP_DEBUGFS
+/* The directory of the kernel's own page tables, once it is there. */
+static struct dentry *pg_table_dir;
+
+static int pg_table_dump_show(struct seq_file *m, void *unused)
+{
+	struct pg_table *pgt = m->private;
+
+	/* Its own tables stay; those of the kernel do because of init_mm's lock. */
+	guard(mutex)(&pgt->mutex);
+
+	ptdump_walk_pgd_level_core(m, &init_mm, pgt->root, false, false);
+
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(pg_table_dump);
+
+void pg_table_debugfs_add(struct pg_table *pgt)
+{
+	lockdep_assert_held(&pg_table_list_mutex);
+
+	if (pg_table_dir)
+		pgt->file = debugfs_create_file(pgt->name, 0400, pg_table_dir, pgt,
+						&pg_table_dump_fops);
+}
+
+static void __init pg_table_debugfs_add_all(void)
+{
+	struct pg_table *pgt;
+
+	guard(mutex)(&pg_table_list_mutex);
+
+	pg_table_dir = debugfs_lookup("page_tables", NULL);
+	list_for_each_entry(pgt, &pg_table_list, node)
+		pg_table_debugfs_add(pgt);
+}
+#else
+void pg_table_debugfs_add(struct pg_table *pgt) { }
+static void __init pg_table_debugfs_add_all(void) { }
+#endif
+
+static int __init pg_table_debugfs_init(void)
+{
+	struct dentry *dir = debugfs_create_dir("pg_table", NULL);
+
+	debugfs_create_file("stats", 0444, dir, NULL, &pg_table_stats_fops);
+	pg_table_debugfs_add_all();
+
+	return 0;
+}
+late_initcall(pg_table_debugfs_init);

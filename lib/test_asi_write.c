@@ -243,6 +243,7 @@ static struct kunit_suite asi_write_suite = {
 	.init = asi_test_init,
 	.test_cases = asi_write_cases,
 };
+
 kunit_test_suites(&asi_write_suite);
 
 MODULE_LICENSE("GPL");

@@ -24,12 +24,12 @@
 
 #include "asi.h"
 
-DEFINE_STATIC_KEY_FALSE(asi_key);
-EXPORT_SYMBOL_GPL(asi_key);
-
 /* Domains, the classes of types, and what is mapped of tasks. */
 DEFINE_MUTEX(asi_mutex);
 LIST_HEAD(asi_domains);
+
+DEFINE_STATIC_KEY_FALSE(asi_key);
+EXPORT_SYMBOL_GPL(asi_key);
 
 /* Nothing of the kernel is global. */
 static bool asi_usable __ro_after_init;

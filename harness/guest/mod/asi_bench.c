@@ -17,7 +17,7 @@
 #include "bench.h"
 
 #define MAX_HELD	64
-#define NR_NAMES	256
+#define NR_NAMES	4096
 
 DEFINE_ASI_TYPE(bench_type, ASI_FAULT_ABORT);
 
@@ -105,7 +105,7 @@ static void irq_in_domain(void)
 static struct task_struct *threads[2];
 static struct completion round_begins, round_is_over;
 static struct asi *threads_in;
-static bool busy;
+static bool busy, second_is_there;
 
 static int enter(void)
 {
@@ -159,6 +159,8 @@ static int second_thread(void *unused)
 {
 	int err = enter();
 
+	/* Memory of a thread that waits for its turn is used by the other one when it yields. */
+	WRITE_ONCE(second_is_there, true);
 	/* kthread_should_stop() looks at memory that the domain lacks; nobody waits for it. */
 	while (!READ_ONCE(faulted) && READ_ONCE(threads[1])) {
 		set_current_state(TASK_IDLE);
@@ -195,6 +197,7 @@ static int start_threads(struct asi *in)
 
 	threads_in = in;
 	busy = false;
+	second_is_there = false;
 	init_completion(&round_begins);
 	init_completion(&round_is_over);
 	thread[0] = run_thread(first_thread, "bench_first/%u");
@@ -206,6 +209,8 @@ static int start_threads(struct asi *in)
 	threads[1] = thread[1];
 	wake_up_process(threads[0]);
 	wake_up_process(threads[1]);
+	while (!READ_ONCE(second_is_there))
+		schedule_timeout_uninterruptible(1);
 
 	return 0;
 }

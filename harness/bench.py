@@ -139,8 +139,11 @@ BARS = (
     Bar("ima_footprint_10k", "bytes", "<=", 1.15, "ima_footprint_10k"),
     Bar("asi_enter_exit", "cr3_writes", "==", 2),
     Bar("asi_enter_exit", "instructions_median", "<=", 150),
-    Bar("asi_enter_exit", "flushes", "==", 0, emulator="bochs"),
+    # With PCID the way is a little longer, and only the first time flushes.
+    Bar("asi_enter_exit", "instructions_median", "<=", 150, emulator="bochs"),
+    Bar("asi_enter_exit", "flushes", "<=", 1, emulator="bochs"),
     Bar("irq_in_domain", "instructions_median", "<=", 1, "irq_outside", "patched", plus=100),
+    Bar("irq_in_domain", "instructions_median", "<=", 1, "irq_outside", "patched", plus=100, emulator="bochs"),
     Bar("irq_in_domain", "cr3_writes", "<=", 1, "irq_outside", "patched", plus=2),
     Bar("irq_outside", "work_median", "==", 1, "irq_outside", asi="off"),
 )

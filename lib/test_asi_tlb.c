@@ -10,6 +10,7 @@
 #include <linux/kasan.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
+#include <linux/percpu.h>
 #include <linux/set_memory.h>
 #include <linux/smp.h>
 #include <linux/vmalloc.h>
@@ -487,6 +488,61 @@ static void asi_test_unmapped(struct kunit *test)
 	vfree(mem[1]);
 }
 
+/* One page of what the kernel maps in large pieces: the rest of it stays. */
+static void asi_test_unmap_part(struct kunit *test)
+{
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_PRESERVE);
+	u64 *mem = (u64 *)__get_free_pages(GFP_KERNEL | __GFP_ZERO, PMD_ORDER);
+	unsigned int i, step = PAGE_SIZE / sizeof(*mem);
+	unsigned int gone = PTRS_PER_PMD / 2;
+	struct pg_table_leaf leaf;
+
+	if (!mem)
+		kunit_skip(test, "needs 2 MiB in one piece");
+	for (i = 0; i < PTRS_PER_PMD; i++)
+		mem[i * step] = PUBLIC + i;
+	migrate_disable();
+	KUNIT_EXPECT_EQ(test, asi_map(asi, mem, PMD_SIZE), 0);
+	KUNIT_EXPECT_TRUE(test, touches(test, asi, &mem[gone * step], PUBLIC + gone));
+	KUNIT_EXPECT_EQ(test, asi_unmap(asi, &mem[gone * step], PAGE_SIZE), 0);
+	for (i = gone - 2; i <= gone + 2; i++)
+		KUNIT_EXPECT_EQ(test, touches(test, asi, &mem[i * step], PUBLIC + i), i != gone);
+	for (i = 0; i < PTRS_PER_PMD; i++)
+		KUNIT_EXPECT_EQ(test, pg_table_lookup(asi_pg_table(asi),
+						      (unsigned long)&mem[i * step], &leaf),
+				i != gone);
+	migrate_enable();
+	asi_test_destroy(test, asi);
+	free_pages((unsigned long)mem, PMD_ORDER);
+}
+
+/* Memory of each CPU, which is elsewhere than the static per-CPU variables. */
+static void asi_test_map_percpu(struct kunit *test)
+{
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_PRESERVE);
+	u64 __percpu *mem = __alloc_percpu(PAGE_SIZE, PAGE_SIZE);
+	int cpu, before = 0, after = 0, gone = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, (__force void *)mem);
+	for_each_possible_cpu(cpu) {
+		u64 *p = per_cpu_ptr(mem, cpu);
+
+		*p = PUBLIC + cpu;
+	}
+	for_each_possible_cpu(cpu)
+		before += touches(test, asi, per_cpu_ptr(mem, cpu), PUBLIC + cpu);
+	KUNIT_EXPECT_EQ(test, asi_map_percpu(asi, mem, PAGE_SIZE), 0);
+	for_each_possible_cpu(cpu)
+		after += touches(test, asi, per_cpu_ptr(mem, cpu), PUBLIC + cpu);
+	for_each_possible_cpu(cpu)
+		gone += !asi_unmap(asi, per_cpu_ptr(mem, cpu), PAGE_SIZE) &&
+			!touches(test, asi, per_cpu_ptr(mem, cpu), 0);
+	free_percpu(mem);
+	KUNIT_EXPECT_EQ(test, before, 0);
+	KUNIT_EXPECT_EQ(test, after, num_possible_cpus());
+	KUNIT_EXPECT_EQ(test, gone, num_possible_cpus());
+}
+
 /* What the kernel has freed is gone in the domain, also when the address is in use again. */
 static void asi_test_vfree_and_reuse(struct kunit *test)
 {
@@ -674,6 +730,8 @@ static struct kunit_case asi_tlb_cases[] = {
 	KUNIT_CASE(asi_test_flushes),
 	KUNIT_CASE(asi_test_flush_is_global),
 	KUNIT_CASE(asi_test_unmapped),
+	KUNIT_CASE(asi_test_unmap_part),
+	KUNIT_CASE(asi_test_map_percpu),
 	KUNIT_CASE(asi_test_vfree_and_reuse),
 	KUNIT_CASE(asi_test_set_memory),
 	KUNIT_CASE(asi_test_unmap_inside),

@@ -29,7 +29,7 @@ OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 SUITES = {
     "temp_mm": "temp_mm", "temp_mm_x86": "temp_mm", "splat_temp_mm": "temp_mm",
     "pg_table": "pg_table", "prmem": "prmem", "ima": "ima", "asi": "asi", "demo": "demo",
-    "lkdtm": "prmem", "splat_prmem": "prmem", "splat_asi_event": "asi", "splat_asi_task": "asi",
+    "lkdtm": "prmem", "splat_prmem": "prmem", "splat_asi_event": "asi", "splat_asi": "asi",
 }
 # THREADS: with a thread for each CPU, QEMU 7.2 sometimes goes on executing an instruction that another
 # CPU has replaced: a CPU stumbles over an int3 that text_poke_bp() has long removed. The plain base
@@ -337,7 +337,7 @@ def skip_reasons(text):
     """{case: reason} from the SKIP lines of a KTAP."""
     found = {}
     for line in text.splitlines():
-        match = re.search(r"\bok \d+ (?:- )?(\S+).*?# SKIP ?(.*)$", line)
+        match = re.search(r"\bok \d+ (?:- )?(\S.*?)\s*# SKIP ?(.*)$", line)
         if match:
             found[match[1]] = match[2].strip()
     return found

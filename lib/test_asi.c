@@ -517,6 +517,7 @@ struct access {
 	u64 val;
 	bool write;
 	bool inside;
+	bool irqs_on;
 };
 
 static void do_access(void *arg)
@@ -636,6 +637,42 @@ static void asi_test_fault_kill(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, asi_test_faults[0].address, (unsigned long)asi_test_secret);
 	KUNIT_EXPECT_EQ(test, asi_test_faults[0].policy, ASI_FAULT_KILL);
 	KUNIT_EXPECT_FALSE(test, signal_pending(current));
+}
+
+/* With interrupts off as lockdep and the entry code turn them off. */
+static void try_access_irqs_off(void *arg)
+{
+	struct access *a = arg;
+	unsigned long flags;
+	bool restricted;
+
+	raw_local_irq_save(flags);
+	try_access(a);
+	/* An interrupt would mend it. */
+	restricted = asi_suspend();
+	a->irqs_on = lockdep_hardirqs_enabled();
+	asi_resume(restricted);
+	raw_local_irq_restore(flags);
+}
+
+/* lockdep believes what it did before the fault. */
+static void asi_test_fault_irqs_off(struct kunit *test)
+{
+	enum asi_fault_policy policy;
+
+	if (!IS_ENABLED(CONFIG_TRACE_IRQFLAGS))
+		kunit_skip(test, "needs TRACE_IRQFLAGS");
+
+	for (policy = 0; policy < ASI_NR_FAULT_POLICIES; policy++) {
+		struct asi *asi = asi_test_domain(test, policy);
+		struct access a = { .p = asi_test_secret };
+		struct asi_test_run r;
+
+		asi_test_session(asi, &r, try_access_irqs_off, &a);
+		KUNIT_EXPECT_EQ(test, r.enter, 0);
+		KUNIT_EXPECT_EQ(test, r.exit, policy == ASI_FAULT_PRESERVE ? 0 : -EFAULT);
+		KUNIT_EXPECT_TRUE_MSG(test, a.irqs_on, "policy %d", policy);
+	}
 }
 
 /* The second fault of an aborted session is no fault at all. */
@@ -826,6 +863,7 @@ static struct kunit_case asi_cases[] = {
 	KUNIT_CASE(asi_test_fault_abort),
 	KUNIT_CASE(asi_test_fault_preserve),
 	KUNIT_CASE(asi_test_fault_kill),
+	KUNIT_CASE(asi_test_fault_irqs_off),
 	KUNIT_CASE(asi_test_fault_once),
 	KUNIT_CASE(asi_test_fault_readonly),
 	KUNIT_CASE(asi_test_fault_log),

@@ -137,8 +137,8 @@ static bool asi_is_code(unsigned long address, unsigned long error_code)
 
 /*
  * A fault in a domain.  The entry code has left the domain already, and the frame
- * says that the return goes back there.  To end the session is to take this out of
- * the frame.
+ * says that the return goes back there, which asi_reenter() does not do when the
+ * session has an error.
  */
 enum asi_fault_action __asi_fault(struct pt_regs *regs, unsigned long error_code,
 				  unsigned long address)
@@ -147,10 +147,8 @@ enum asi_fault_action __asi_fault(struct pt_regs *regs, unsigned long error_code
 	struct asi *asi = session->asi;
 
 	lockdep_assert_irqs_disabled();
-	if (WARN_ON_ONCE(!asi)) {
-		regs->csx &= ~BIT(ASI_FRAME_BIT);
+	if (WARN_ON_ONCE(!asi))
 		return ASI_FAULT_RETRY;
-	}
 
 	/*
 	 * The TLB may have had an old entry that allows less, as it may for the
@@ -172,12 +170,10 @@ enum asi_fault_action __asi_fault(struct pt_regs *regs, unsigned long error_code
 		return ASI_FAULT_BAD;
 	case ASI_FAULT_KILL:
 		session->err = -EFAULT;
-		regs->csx &= ~BIT(ASI_FRAME_BIT);
 		asi_kill_later(session);
 		return ASI_FAULT_BAD;
 	default:
 		session->err = -EFAULT;
-		regs->csx &= ~BIT(ASI_FRAME_BIT);
 		return ASI_FAULT_RETRY;
 	}
 }

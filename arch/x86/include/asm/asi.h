@@ -26,6 +26,8 @@
 
 #include <linux/err.h>
 #include <linux/instruction_pointer.h>
+#include <linux/instrumentation.h>
+#include <linux/irqflags.h>
 #include <linux/jump_label.h>
 #include <linux/percpu.h>
 #include <linux/types.h>
@@ -279,6 +281,29 @@ asi_fault(struct pt_regs *regs, unsigned long error_code, unsigned long address)
 	return ASI_FAULT_NONE;
 }
 
+/*
+ * In a domain even what has turned interrupts off behind lockdep's back may fault.
+ * irqentry_exit() goes by the flags in the frame, so what lockdep believed is lost,
+ * unless it is remembered as for an NMI.
+ */
+static __always_inline bool asi_fault_irqs_on(struct pt_regs *regs)
+{
+	return static_branch_unlikely(&asi_key) && (regs->csx & BIT(ASI_FRAME_BIT)) &&
+	       regs_irqs_disabled(regs) && lockdep_hardirqs_enabled();
+}
+
+static __always_inline void asi_fault_restore_irqs(struct pt_regs *regs, bool irqs_on)
+{
+	if (!irqs_on)
+		return;
+
+	instrumentation_begin();
+	trace_hardirqs_on_prepare();
+	lockdep_hardirqs_on_prepare();
+	instrumentation_end();
+	lockdep_hardirqs_on(_RET_IP_);
+}
+
 #endif /* !__ASSEMBLY__ */
 #else /* !CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION */
 #ifndef __ASSEMBLY__
@@ -299,6 +324,9 @@ asi_fault(struct pt_regs *regs, unsigned long error_code, unsigned long address)
 {
 	return ASI_FAULT_NONE;
 }
+
+static inline bool asi_fault_irqs_on(struct pt_regs *regs) { return false; }
+static inline void asi_fault_restore_irqs(struct pt_regs *regs, bool irqs_on) { }
 
 static inline void asi_check_boottime(void) { }
 static inline bool asi_restricted(void) { return false; }

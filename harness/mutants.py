@@ -20,6 +20,8 @@ from .report import entry
 
 FOLDER = ROOT / "harness" / "mutants"
 TREE = BUILD / "mutant"
+# In QEMU; a mutant may hang after the case has failed.
+TIMEOUT = 150
 
 
 @dataclass
@@ -79,6 +81,8 @@ def scenario_for(mutant):
         elif len(suites) == 1:
             scenario.kunit = suites.pop()
     scenario.expect = scenario.suites = scenario.must_run = []
+    if scenario.emulator == "tcg":
+        scenario.timeout = min(scenario.timeout, TIMEOUT)
     return scenario
 
 

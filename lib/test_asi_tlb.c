@@ -353,6 +353,35 @@ static void asi_test_flushes(struct kunit *test)
 	migrate_enable();
 }
 
+/* What the domain itself flushes is the kernel's PCID, with its own seen to later. */
+static void flush_inside(void *arg)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	if (arg)
+		flush_tlb_one_kernel((unsigned long)arg);
+	else
+		flush_tlb_local();
+	local_irq_restore(flags);
+}
+
+static void asi_test_flush_inside(struct kunit *test)
+{
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_PRESERVE);
+	void *args[] = { NULL, asi_test_public };
+	struct asi_test_run r;
+	long suspends;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(args); i++) {
+		suspends = asi_test_count(ASI_COUNT_SUSPEND);
+		asi_test_session(asi, &r, flush_inside, args[i]);
+		asi_test_expect_whole(test, asi, &r);
+		KUNIT_EXPECT_GE(test, asi_test_count(ASI_COUNT_SUSPEND) - suspends, 1);
+	}
+}
+
 /* Each flush of kernel addresses on one CPU is seen by domains on all of them. */
 struct remote_pass {
 	struct asi *asi;
@@ -728,6 +757,7 @@ static struct kunit_case asi_tlb_cases[] = {
 	KUNIT_CASE(asi_test_no_global),
 	KUNIT_CASE(asi_test_no_global_in_domain),
 	KUNIT_CASE(asi_test_flushes),
+	KUNIT_CASE(asi_test_flush_inside),
 	KUNIT_CASE(asi_test_flush_is_global),
 	KUNIT_CASE(asi_test_unmapped),
 	KUNIT_CASE(asi_test_unmap_part),

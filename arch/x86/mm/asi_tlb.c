@@ -115,7 +115,6 @@ static inline void asi_debug_removed(struct asi *asi, u64 gen) { }
  */
 noinstr bool asi_load(struct asi *asi)
 {
-	struct mm_struct *mm = raw_cpu_read(cpu_tlbstate.loaded_mm);
 	u16 asid = raw_cpu_read(cpu_tlbstate.loaded_mm_asid);
 	unsigned int class = asi->class;
 	u64 gen, kernel_gen;
@@ -125,10 +124,9 @@ noinstr bool asi_load(struct asi *asi)
 	struct asi_tlb *tlb = raw_cpu_ptr(&asi_cpu.tlb[class][asid]);
 	unsigned long cr3 = cr3_build(asi->root, pcid, 0, false);
 
+	/* As switch_mm_irqs_off() has built it, LAM and all. */
 	raw_cpu_write(asi_cr3.kernel,
-		      cr3_build(asi_pa(mm->pgd),
-				has_pcid ? cr3_pcid(CR3_CLASS_KERNEL, asid) : 0,
-				tlbstate_lam_cr3_mask(), has_pcid));
+		      __native_read_cr3() | (has_pcid ? CR3_NOFLUSH : 0));
 	barrier();
 	raw_cpu_write(asi_cr3.domain, cr3);
 	/*

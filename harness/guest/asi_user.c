@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Drives a domain: runs the sequences of the kernel's test driver one by one, and
- * compares each value of CR3 with what the session says. asi[:off]
+ * compares each value of CR3 with what the session says. asi_user[:off]
  */
 #include <sys/klog.h>
 

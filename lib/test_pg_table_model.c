@@ -395,7 +395,7 @@ static void model_step(struct model *m)
 	int level = model_random(m, PG_TABLE_PGD + 1), err = 1;
 
 	/* The last table has nobody who would lose something when an allocation fails. */
-	if (t == NR_TABLES - 1 && model_random(m, 8) == 0)
+	if (t == NR_TABLES - 1 && what < 9 && model_random(m, 8) == 0)
 		pg_table_fail_alloc = 1 + model_random(m, 4);
 
 	*tr = (struct model_trace) { m->op, t, what, level, 0, m->cut[first], m->cut[last + 1] };
@@ -443,9 +443,6 @@ void test_pg_table_model(struct kunit *test)
 			model_check_tables(m);
 			cond_resched();
 		}
-		/* Tables that wait for a grace period use up what is for atomic context. */
-		if (m->op % 256 == 0)
-			rcu_barrier();
 	}
 
 	gens = 0;

@@ -91,6 +91,8 @@ static void note_fault(void *data, const char *domain, unsigned long ip, unsigne
 }
 
 static int suites;
+/* pg_table_stats.instances before the suite */
+static long tables_before;
 
 /* KUnit leaves skipped what has been skipped at boot, also when it is run again. */
 int asi_test_suite_init(struct kunit_suite *suite)
@@ -104,6 +106,7 @@ int asi_test_suite_init(struct kunit_suite *suite)
 	if (!cpu_feature_enabled(X86_FEATURE_ASI))
 		return 0;
 
+	tables_before = atomic_long_read(&pg_table_stats.instances);
 	asi_test_secret = (u64 *)__get_free_page(GFP_KERNEL);
 	asi_test_public = (u64 *)__get_free_page(GFP_KERNEL);
 	if (!asi_test_secret || !asi_test_public)
@@ -660,8 +663,8 @@ static void asi_test_fault_irqs_off(struct kunit *test)
 {
 	enum asi_fault_policy policy;
 
-	if (!IS_ENABLED(CONFIG_TRACE_IRQFLAGS))
-		kunit_skip(test, "needs TRACE_IRQFLAGS");
+	if (!IS_ENABLED(CONFIG_PROVE_LOCKING) || !debug_locks)
+		kunit_skip(test, "needs PROVE_LOCKING, and no report of it before");
 
 	for (policy = 0; policy < ASI_NR_FAULT_POLICIES; policy++) {
 		struct asi *asi = asi_test_domain(test, policy);
@@ -846,6 +849,8 @@ void asi_test_nothing_left(struct kunit *test)
 		msleep(20);
 	}
 	KUNIT_EXPECT_EQ(test, mine, 0);
+	/* A reference that is left keeps the table. */
+	KUNIT_EXPECT_TRUE(test, asi_test_drained(tables_before));
 
 	mutex_lock(&asi_mutex);
 	mine = 0;

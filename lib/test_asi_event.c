@@ -523,7 +523,7 @@ static void hit_watch(void *arg)
 	WRITE_ONCE(watched, 2);
 }
 
-static void asi_test_watchpoint(struct kunit *test)
+static void watch(struct kunit *test, void *addr, int type, void (*hit)(void *))
 {
 	struct asi *asi = event_start(test);
 	struct perf_event_attr attr;
@@ -531,21 +531,38 @@ static void asi_test_watchpoint(struct kunit *test)
 	struct asi_test_run r;
 
 	hw_breakpoint_init(&attr);
-	attr.bp_addr = (unsigned long)&watched;
+	attr.bp_addr = (unsigned long)addr;
 	attr.bp_len = HW_BREAKPOINT_LEN_8;
-	attr.bp_type = HW_BREAKPOINT_W;
+	attr.bp_type = type;
 	migrate_disable();
 	bp = perf_event_create_kernel_counter(&attr, smp_processor_id(), NULL, on_watch, NULL);
 	if (IS_ERR(bp)) {
 		migrate_enable();
 		KUNIT_FAIL_AND_ABORT(test, "no breakpoint: %pe", bp);
 	}
-	asi_test_session(asi, &r, hit_watch, NULL);
+	asi_test_session(asi, &r, hit, NULL);
 	unregister_hw_breakpoint(bp);
 	migrate_enable();
 
 	asi_test_expect_whole(test, asi, &r);
+}
+
+static void asi_test_watchpoint(struct kunit *test)
+{
+	watch(test, &watched, HW_BREAKPOINT_W, hit_watch);
 	asi_test_expect_handler(test, &seen[0], false, 2, "watchpoint");
+}
+
+/* The way back to the domain reads this, on the stack of the #DB. */
+static void read_session(void *arg)
+{
+	READ_ONCE(current->thread.asi.asi);
+}
+
+static void asi_test_watchpoint_on_session(struct kunit *test)
+{
+	watch(test, &current->thread.asi.asi, HW_BREAKPOINT_RW, read_session);
+	KUNIT_EXPECT_GE(test, seen[0].count, 2);
 }
 
 /* The entry code reads this to get out of a domain; a #DB there would never end. */
@@ -553,20 +570,18 @@ static void asi_test_no_watchpoint_on_cr3(struct kunit *test)
 {
 	struct perf_event_attr attr;
 	struct perf_event *bp;
+	int i;
 
 	hw_breakpoint_init(&attr);
 	attr.bp_len = HW_BREAKPOINT_LEN_8;
 	attr.bp_type = HW_BREAKPOINT_RW;
-	attr.bp_addr = (unsigned long)per_cpu_ptr(&asi_cr3, 0);
-	bp = perf_event_create_kernel_counter(&attr, 0, NULL, on_watch, NULL);
-	KUNIT_EXPECT_TRUE(test, IS_ERR(bp));
-	if (!IS_ERR(bp))
-		unregister_hw_breakpoint(bp);
-	attr.bp_addr += 8;
-	bp = perf_event_create_kernel_counter(&attr, 0, NULL, on_watch, NULL);
-	KUNIT_EXPECT_TRUE(test, IS_ERR(bp));
-	if (!IS_ERR(bp))
-		unregister_hw_breakpoint(bp);
+	for (i = 0; i < 2; i++) {
+		attr.bp_addr = (unsigned long)per_cpu_ptr(&asi_cr3, 0) + i * 8;
+		bp = perf_event_create_kernel_counter(&attr, 0, NULL, on_watch, NULL);
+		KUNIT_EXPECT_TRUE(test, IS_ERR(bp));
+		if (!IS_ERR(bp))
+			unregister_hw_breakpoint(bp);
+	}
 }
 
 /* ---- kprobes ---- */
@@ -936,6 +951,7 @@ static struct kunit_case asi_event_cases[] = {
 	KUNIT_CASE(asi_test_step_through_enter),
 	KUNIT_CASE(asi_test_step_through_suspend),
 	KUNIT_CASE(asi_test_watchpoint),
+	KUNIT_CASE(asi_test_watchpoint_on_session),
 	KUNIT_CASE(asi_test_no_watchpoint_on_cr3),
 	KUNIT_CASE(asi_test_user_fault),
 	KUNIT_CASE(asi_test_user_memory_in_nmi),

@@ -613,6 +613,7 @@ static void asi_test_lazy_tlb(struct kunit *test)
 		asi_test_session(asi, &r, free_lazy_mm, &l);
 		migrate_enable();
 		KUNIT_EXPECT_TRUE(test, l.was_lazy);
+		KUNIT_EXPECT_TRUE(test, l.is_lazy);
 		asi_test_expect_whole(test, asi, &r);
 		mmdrop(l.mm);
 	}

@@ -97,11 +97,12 @@ static void asi_test_cr3_inside(struct kunit *test)
 {
 	bool has_pcid = cpu_feature_enabled(X86_FEATURE_PCID);
 	struct asi *asi = asi_test_domain(test, ASI_FAULT_ABORT);
-	unsigned long inside, kernel, flags;
+	unsigned long inside, kernel, before, flags;
 	int enter, exit;
 	u16 asid;
 
 	local_irq_save(flags);
+	before = __read_cr3();
 	asid = this_cpu_read(cpu_tlbstate.loaded_mm_asid);
 	enter = asi_enter(asi);
 	inside = __read_cr3();
@@ -113,6 +114,7 @@ static void asi_test_cr3_inside(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, exit, 0);
 	KUNIT_EXPECT_EQ(test, inside & CR3_ADDR_MASK, __pa(asi_pg_table(asi)->root));
 	KUNIT_EXPECT_EQ(test, inside & PAGE_SIZE, 0);
+	KUNIT_EXPECT_EQ(test, kernel & ~CR3_NOFLUSH, before);
 	if (has_pcid) {
 		KUNIT_EXPECT_EQ(test, inside & X86_CR3_PCID_MASK, asi->class << 8 | (asid + 1));
 		KUNIT_EXPECT_GE(test, asi->class, 1);
@@ -362,7 +364,7 @@ static void asi_test_flushes(struct kunit *test)
 	migrate_enable();
 }
 
-/* What the domain itself flushes is the kernel's PCID, with its own seen to later. */
+/* What code in a domain flushes is the PCID of the kernel; its own has a generation. */
 static void flush_inside(void *arg)
 {
 	unsigned long flags;
@@ -381,14 +383,19 @@ static void asi_test_flush_inside(struct kunit *test)
 	void *args[] = { NULL, asi_test_public };
 	struct asi_test_run r;
 	long suspends;
+	u64 gen;
 	int i;
 
+	migrate_disable();
 	for (i = 0; i < ARRAY_SIZE(args); i++) {
 		suspends = asi_test_count(ASI_COUNT_SUSPEND);
+		gen = raw_cpu_read(asi_kernel_gen);
 		asi_test_session(asi, &r, flush_inside, args[i]);
 		asi_test_expect_whole(test, asi, &r);
 		KUNIT_EXPECT_GE(test, asi_test_count(ASI_COUNT_SUSPEND) - suspends, 1);
+		KUNIT_EXPECT_GE(test, raw_cpu_read(asi_kernel_gen) - gen, !!args[i]);
 	}
+	migrate_enable();
 }
 
 /* Each flush of kernel addresses on one CPU is seen by domains on all of them. */

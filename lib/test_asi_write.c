@@ -233,6 +233,7 @@ static struct kunit_case asi_write_cases[] = {
 	KUNIT_CASE(asi_test_wr_assign),
 	KUNIT_CASE(asi_test_temporary_mm),
 	KUNIT_CASE(asi_test_efi),
+	KUNIT_CASE(asi_test_nothing_left),
 	{}
 };
 

@@ -6,7 +6,6 @@
 #define _MM_PRMEM_H
 
 #include <linux/asi.h>
-#include <linux/asi.h>
 #include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/jump_label.h>

@@ -295,11 +295,13 @@ EXPORT_SYMBOL_GPL(asi_pg_table);
  *
  * Context: Process context; sleeps.
  *
- * Return: 0; -ENOENT if @pgt lacks something that the entry code needs, which the
- * log names, or -EBUSY if the domain has been entered.  Then nothing has changed.
+ * Return: 0; -EINVAL for a page table that is not such a one, -ENOENT if @pgt lacks
+ * something that the entry code needs, which the log names, or -EBUSY if the domain
+ * has been entered or maps a task.  Then nothing has changed.
  */
 int asi_set_pg_table(struct asi *asi, struct pg_table *pgt)
 {
+	struct pg_table *old;
 	const char *missing;
 	unsigned long addr;
 
@@ -308,18 +310,23 @@ int asi_set_pg_table(struct asi *asi, struct pg_table *pgt)
 	if (!asi || !pgt || pgt->ops != &asi_pg_table_ops || pgt->private)
 		return asi_refuse(asi, ASI_BAD_ARG, _RET_IP_);
 
-	if (READ_ONCE(asi->entered))
-		return asi_refuse(asi, ASI_BAD_STATE, _RET_IP_);
+	/* Others find the table by the list of domains, and by what is mapped of tasks. */
+	scoped_guard(mutex, &asi_mutex) {
+		if (READ_ONCE(asi->entered) || !hlist_empty(&asi->tasks))
+			return asi_refuse(asi, ASI_BAD_STATE, _RET_IP_);
 
-	missing = asi_missing(pgt, &addr);
-	if (missing) {
-		pr_warn("%s: %s is not mapped at %lx\n", asi->pgt->name, missing, addr);
-		return asi_refuse(asi, ASI_BAD_TABLE, _RET_IP_);
+		missing = asi_missing(pgt, &addr);
+		if (missing) {
+			pr_warn("%s: %s is not mapped at %lx\n", asi->pgt->name, missing, addr);
+			return asi_refuse(asi, ASI_BAD_TABLE, _RET_IP_);
+		}
+
+		old = asi->pgt;
+		asi_use_pg_table(asi, pgt);
 	}
 
-	asi->pgt->private = NULL;
-	pg_table_free(asi->pgt);
-	asi_use_pg_table(asi, pgt);
+	old->private = NULL;
+	pg_table_free(old);
 
 	return 0;
 }
@@ -384,7 +391,7 @@ static __always_inline bool asi_is_ready(struct asi *asi, struct asi_session *se
 
 /**
  * asi_enter - start a session
- * @asi: the domain; the caller sees to it that nobody destroys it meanwhile
+ * @asi: the domain; the caller sees to it that it is there until this returns
  *
  * From here to asi_exit() this task runs on the page table of @asi, and all that
  * interrupts it on the kernel's.  It may sleep, be preempted and migrate.  What it
@@ -423,11 +430,11 @@ noinstr int asi_enter(struct asi *asi)
 	session->err = 0;
 	raw_cpu_inc(asi_cpu.count[ASI_COUNT_ENTER]);
 	err = asi_load(asi) ? 0 : -ECANCELED;
-	if (unlikely(err)) {
+	if (unlikely(err))
 		session->asi = NULL;
-		asi_put(asi);
-	}
 	raw_local_irq_restore(flags);
+	if (unlikely(err))
+		asi_put(asi);
 
 	return err;
 }
@@ -486,20 +493,21 @@ EXPORT_SYMBOL_GPL(asi_exit);
  */
 __visible noinstr void asi_reenter(unsigned int event)
 {
-	struct asi_session *session = &current->thread.asi;
-	struct asi *asi = session->asi;
+	struct asi_session *session;
 	unsigned long dr7 = 0;
-
-	/* In a domain already: this is for a session that was ended meanwhile. */
-	if (!asi || session->err || raw_cpu_read(asi_cr3.domain))
-		return;
 
 	/* A #DB here would start on the stack that this one is on. */
 	if (event == ASI_EVENT_PARANOID)
 		dr7 = local_db_save();
-	raw_cpu_inc(asi_cpu.count[event]);
-	if (unlikely(!asi_load(asi)))
-		session->err = -ECANCELED;
+
+	session = &current->thread.asi;
+	/* In a domain already: this is for a session that was ended meanwhile. */
+	if (session->asi && !session->err && !raw_cpu_read(asi_cr3.domain)) {
+		raw_cpu_inc(asi_cpu.count[event]);
+		if (unlikely(!asi_load(session->asi)))
+			session->err = -ECANCELED;
+	}
+
 	local_db_restore(dr7);
 }
 
@@ -577,6 +585,8 @@ void __asi_switch_mm(unsigned long caller)
 
 void __asi_exit_to_user(void)
 {
+	/* The session may not be mapped in the domain. */
+	asi_suspend();
 	if (likely(!current->thread.asi.asi))
 		return;
 

@@ -149,7 +149,8 @@ void asi_reenter(unsigned int event);
  * Context: Any.  Stable for the task that asks.  An NMI that has come between the two
  * steps of entering or leaving finds true, and the kernel's page table.
  *
- * Return: true from asi_enter() to asi_exit(), but not in what interrupts the task.
+ * Return: true from asi_enter() to asi_exit(), but not in what interrupts the task, while
+ * the session is suspended, or after it was ended.
  */
 static __always_inline bool asi_restricted(void)
 {

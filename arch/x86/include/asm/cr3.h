@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the bits of CR3 are, and the only function that puts them together.
+ * What the bits of CR3 are, and the function that makes it for an mm or a domain.
  *
  *  [63]     do not flush what the TLB has of this PCID
  *  [62:61]  LAM

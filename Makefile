@@ -24,9 +24,10 @@ help:
 	@echo 'make clean    remove build/ and out/ (the cache in ~/.cache stays)'
 	@echo 'V=1 shows more. Missing Debian packages are installed when you are root, else named.'
 
-# The variables of this make must not reach the kernel's.
+# The harness gives what it starts an environment of its own, so that nothing of this make's reaches the kernel's,
+# and ends what it has started when it ends, as it does when this make is killed.
 $(COMMANDS): | python
-	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES V='$(V)' ONLY='$(ONLY)' python3 -m harness $@ $(ONLY)
+	@exec setpriv --pdeathsig TERM env V='$(V)' ONLY='$(ONLY)' python3 -m harness $@ $(ONLY)
 
 python:
 	@command -v python3 >/dev/null || { \

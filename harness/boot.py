@@ -17,8 +17,8 @@ from pathlib import Path
 
 from . import bochs, build, guest
 from .base import ensure_base
-from .common import (BUILD, LOGS, PACKAGES, PROGRESS, ROOT, TEST_PACKAGES, HarnessError, end_process, need, run,
-                     tail)
+from .common import (BUILD, LOGS, PACKAGES, PROGRESS, ROOT, TEST_PACKAGES, HarnessError, end_process, need, overflowing, run,
+                     start, tail)
 from .report import entry
 
 SCENARIOS = ROOT / "harness" / "scenarios"
@@ -140,8 +140,7 @@ class Tpm:
 
     def __init__(self, log):
         need(PACKAGES)
-        # Not in build/: where AppArmor confines swtpm it may write to /tmp, but not anywhere.
-        self.state = tempfile.mkdtemp(prefix="tpm-", dir="/tmp")
+        self.state = tempfile.mkdtemp(prefix="tpm-")
         self.log = log
         ours, self.socket = socket.socketpair()
         command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.state}", "--terminate",
@@ -149,8 +148,7 @@ class Tpm:
         with ours, open(log, "wb") as out:
             out.write(f"$ {shlex.join(command)}\n".encode())
             out.flush()
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                                            pass_fds=[ours.fileno()])
+            self.process = start(command, stdout=out, stderr=subprocess.STDOUT, pass_fds=[ours.fileno()])
 
     def arguments(self):
         """What QEMU has to be told; it must inherit the descriptor."""
@@ -257,9 +255,8 @@ class Boot:
                 with open(self.log, "wb") as out:
                     out.write(f"$ {shlex.join(self.command)}\n".encode())
                     out.flush()
-                    self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out,
-                                                    stderr=subprocess.STDOUT, pass_fds=inherited)
-            except OSError:
+                    self.process = start(self.command, stdout=out, stderr=subprocess.STDOUT, pass_fds=inherited)
+            except BaseException:
                 if self.tpm:
                     self.tpm.stop()
                 raise
@@ -276,6 +273,8 @@ class Boot:
             self.ended = "exit"
         if self.ended is None and self.seconds > self.scenario.timeout:
             self.ended = "timeout"
+        if self.ended is None:
+            self.ended = overflowing(self.log, self.results, self.dump, f"{self.log}.bochs") or None
         if self.ended is not None:
             self.stop()
         else:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """make run: the patched kernel boots and shows what it protects. make shell: a prompt in it."""
 
-import os
 import re
 import subprocess
 import time
@@ -106,10 +105,11 @@ def kernel_version(text):
     return match[1] if match else "kernel"
 
 
-def cmd_shell(_args):
+def cmd_shell(_args, session):
     objdir, initrd = prepare()
     cmdline = "console=ttyS0,115200 panic=-1 quiet ftrace=nop steps=shell"
     command = boot.qemu_command(objdir / "arch/x86/boot/bzImage", initrd, cmdline, smp=2, interactive=True)
     say("booting; `exit` powers off, Ctrl-A x ends QEMU")
     PROGRESS.clear()
-    return subprocess.call(command, env={**os.environ})
+    session.release()       # it has been built, and whoever is at the prompt may stay there
+    return subprocess.call(command)

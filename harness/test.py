@@ -10,7 +10,7 @@ import time
 
 from . import boot, build, check, cr3, entryset, identity, ima, mutants, report, series
 from .base import ensure_base
-from .common import BUILD, CHECK_PACKAGES, LOGS, OUT, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, say
+from .common import BUILD, CHECK_PACKAGES, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, explain, need, say
 
 # Bochs needs the processor to itself less than QEMU does, but takes longest: it starts first.
 SLOW_FIRST = {"bochs": 0, "ovmf": 1, "tcg": 2}
@@ -19,8 +19,9 @@ SLOW_FIRST = {"bochs": 0, "ovmf": 1, "tcg": 2}
 class Stages:
     """Runs the stages, keeps what they report and how long they took."""
 
-    def __init__(self):
-        self.entries = []
+    def __init__(self, run):
+        self.report = run
+        self.entries = run.entries
         self.times = []
 
     def run(self, name, function, *args):
@@ -29,8 +30,11 @@ class Stages:
         begin = time.monotonic()
         try:
             found = function(*args) or []
-        except HarnessError as err:
-            found = [report.entry("harness", "none", "series", name.replace(" ", "-"), "fail", str(err))]
+        except (HarnessError, OSError) as err:
+            why = explain(err) if isinstance(err, OSError) else str(err)
+            if not why:
+                raise
+            found = [report.entry("harness", "none", "series", name.replace(" ", "-"), "fail", why)]
         self.times.append((name, time.monotonic() - begin))
         self.entries += found
         report.show_failures(found)
@@ -38,7 +42,7 @@ class Stages:
 
     def finish(self):
         """The budget, the report and the closing line; the exit status."""
-        report.write(self.entries)
+        self.report.write()
         say()
         say("time of the stages:")
         for name, seconds in self.times:
@@ -48,7 +52,7 @@ class Stages:
         skips = [item for item in self.entries if item["status"] == "skip"]
         for item in skips:
             say(f"skipped: {item['scenario']} {item['suite']}.{item['case']}: {item['why']}")
-        say(f"report: {(OUT / 'report.json').relative_to(ROOT)}, logs: {LOGS.relative_to(ROOT)}/")
+        say(f"report: {self.report.path.relative_to(ROOT)}, logs: {LOGS.relative_to(ROOT)}/")
         say(report.closing_line(self.entries))
         return 1 if report.count(self.entries)["fail"] or not self.entries else 0
 
@@ -88,9 +92,8 @@ def boot_all(scenarios):
     return entries + boot.run_boots(jobs, finished=finished)
 
 
-def only_one(name):
+def only_one(name, stages):
     """make test ONLY=name"""
-    stages = Stages()
     if name in STAGES:
         stages.run(name, STAGES[name])
         return stages.finish()
@@ -103,13 +106,17 @@ def only_one(name):
 
 def cmd_test(args):
     only = (args[0] if args else "") or os.environ.get("ONLY", "")
-    need({**PACKAGES, **TEST_PACKAGES, **CHECK_PACKAGES})
-    if only:
-        return only_one(only)
+    with report.Run(only) as run:
+        need({**PACKAGES, **TEST_PACKAGES, **CHECK_PACKAGES})
+        return only_one(only, Stages(run)) if only else everything(Stages(run))
+
+
+def everything(stages):
+    """make test"""
     scenarios = [scenario for scenario in map(boot.load, boot.names()) if scenario.extra != "yes"]
-    stages = Stages()
-    # An error here leaves nothing to test: let it end the run.
-    stages.run("base", lambda: ensure_base() and [])
+    # An error here leaves nothing to test.
+    if not stages.run("base", lambda: ensure_base() and []):
+        return stages.finish()
     stages.run("check", check.check_entries)
     stages.run("tree", lambda: series.patched_tree(BUILD / "src") and [])
     for config in dict.fromkeys([*(scenario.build for scenario in scenarios), "release"]):
@@ -128,9 +135,10 @@ def cmd_soak(_args):
     """make soak: the scenarios that only take longer than those of make test"""
     need({**PACKAGES, **TEST_PACKAGES})
     scenarios = [boot.load(name) for name in boot.names() if name.startswith("soak-")]
-    stages = Stages()
-    stages.run("tree", lambda: series.patched_tree(BUILD / "src") and [])
-    for config in dict.fromkeys(scenario.build for scenario in scenarios):
-        stages.run(f"build {config}", build_config, config)
-    stages.run("boots", boot_all, scenarios)
-    return stages.finish()
+    with report.Run("soak") as run:
+        stages = Stages(run)
+        stages.run("tree", lambda: series.patched_tree(BUILD / "src") and [])
+        for config in dict.fromkeys(scenario.build for scenario in scenarios):
+            stages.run(f"build {config}", build_config, config)
+        stages.run("boots", boot_all, scenarios)
+        return stages.finish()

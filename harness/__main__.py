@@ -19,6 +19,7 @@ COMMANDS = {
     "bench": ("bench", "cmd_bench"),
     "mutants": ("mutants", "cmd_mutants"),
     "soak": ("test", "cmd_soak"),
+    "expected": ("expected", "cmd_expected"),
     "clean": ("series", "cmd_clean"),
 }
 

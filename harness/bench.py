@@ -11,7 +11,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from . import boot, build, guest, series
+from . import boot, build, guest, judge, series
 from .common import BUILD, LOGS, OUT, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, run, say, tail
 
 PLUGIN = ROOT / "harness" / "plugin"
@@ -216,7 +216,7 @@ def boot_once(kernel, machine, objdir, initrd, plugin):
         finally:
             running.stop()
     said = parse_results(results.read_text(errors="replace")) if results.exists() else None
-    splats = boot.find_splats(log.read_text(errors="replace"))
+    splats = judge.find_splats(log.read_text(errors="replace"))
     why = splats[0] if splats else ""
     if said is None:
         why = why or "the guest did not come to its end"

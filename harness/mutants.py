@@ -14,7 +14,7 @@ A mutant is a file harness/mutants/NAME.diff against the composed tree, with a h
 import re
 from dataclasses import dataclass, field
 
-from . import boot, build, cr3, entryset, guest, report, series
+from . import boot, build, cr3, entryset, guest, judge, report, series
 from .common import BUILD, LOGS, ROOT, HarnessError, say
 from .report import entry
 
@@ -80,7 +80,7 @@ def scenario_for(mutant):
             scenario.kunit = ""
         elif len(suites) == 1:
             scenario.kunit = suites.pop()
-    scenario.expect = scenario.suites = scenario.must_run = []
+    scenario.expect = []
     if scenario.emulator == "tcg":
         scenario.timeout = min(scenario.timeout, TIMEOUT)
     return scenario
@@ -114,16 +114,16 @@ def try_mutant(mutant):
     initrd = guest.plain_initramfs()
     run = boot.Boot(scenario, objdir, initrd, f"-mutant-{mutant.name}", panic_on_warn=False)
     boot.wait(run)
-    entries = boot.judge(run)
+    entries = judge.judge(run)
     where = f"log: {run.log.relative_to(ROOT)}"
     if mutant.regex:
-        found = boot.find_splats(run.log.read_text(errors="replace"))
+        found = judge.find_splats(run.log.read_text(errors="replace"))
         return "" if any(re.search(mutant.regex, line) for line in found) else f"no such report; {where}"
     status = {(item["suite"], item["case"]): item["status"] for item in entries}
     wrong = []
     for case in mutant.cases:
         suite, _, name = case.partition(".")
-        found = status.get(boot.report_name(suite, name), "missing")
+        found = status.get(judge.report_name(suite, name), "missing")
         if found != "fail":
             wrong.append(f"{case} is {found}")
     return f"survives: {', '.join(wrong)}; {where}" if wrong else ""

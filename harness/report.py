@@ -12,7 +12,7 @@ def entry(scenario, emulator, suite, case, status, why=""):
     """One case; a skip and a failure have a reason."""
     if status not in ("pass", "fail", "skip"):
         raise ValueError(f"status {status}")
-    if status != "pass" and not why:
+    if status != "pass" and not why.strip():
         status, why = "fail", "no reason given"
     return {"scenario": scenario, "emulator": emulator, "suite": suite, "case": case, "status": status, "why": why}
 

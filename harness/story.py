@@ -6,7 +6,7 @@ import re
 import subprocess
 import time
 
-from . import boot, build, guest, ima, series
+from . import boot, build, guest, ima, judge, series
 from .common import BUILD, PACKAGES, PROGRESS, ROOT, HarnessError, need, say, tail
 
 CONFIG = "release"
@@ -68,7 +68,7 @@ def cmd_run(_args):
     text = run.log.read_text(errors="replace")
     problem = verdict(demo_lines(text), len(scenario.run))
     if not problem:
-        failures = [item for item in boot.judge(run) if item["status"] == "fail"]
+        failures = [item for item in judge.judge(run) if item["status"] == "fail"]
         problem = failures[0]["why"] if failures else ""
     log = run.log.relative_to(ROOT)
     say()

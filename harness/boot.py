@@ -43,6 +43,7 @@ class Scenario:
     programs: list = field(default_factory=list)     # of this machine, for the guest, in place of busybox's
     expect: list = field(default_factory=list)       # regexes that must be found in the log
     expect_splat: list = field(default_factory=list) # regexes of the reports provoked on purpose
+    oopses: list = field(default_factory=list)       # "WHAT in FUNCTION" of each that is provoked, in their order
     allow_splat: list = field(default_factory=list)  # regexes of reports that may be there, about what is not ours
     tracer_selftest: str = ""   # "yes": the tests that ftrace runs on itself during boot, 20 s of them
     threads: str = "single"     # of TCG: all CPUs in turn, or "multi"; see THREADS
@@ -77,7 +78,7 @@ def load(name):
         if isinstance(old, list):
             # Regexes stand on lines of their own; words may share one.
             regexes = key.startswith("expect") or key.endswith("splat")
-            value = [v for v in (value.splitlines() if regexes else value.split()) if v]
+            value = [v for v in (value.splitlines() if regexes or key == "oopses" else value.split()) if v]
             if regexes:
                 value = [check_regex(v, f"{path.relative_to(ROOT)}: {key}") for v in value]
         setattr(scenario, key, type(old)(value))

@@ -77,6 +77,29 @@ def find_splats(text, allowed=()):
     return found
 
 
+def find_oopses(text):
+    """["what in which function"] of each oops, in their order: "Oops: 0003 in lkdtm_WRITE_RO"."""
+    found, what = [], ""
+    for line in kernel_lines(text):
+        match = re.search(r"\bOops: (.*?) \[#\d+\]", line)
+        if match:
+            what = match[1]
+            found.append(f"{what} in (nobody)")
+        match = re.search(r"\bRIP: \w+:(\S+?)(\+|$)", line)
+        if match and what:
+            found[-1], what = f"{what} in {match[1]}", ""
+    return found
+
+
+def other_oopses(found, wanted):
+    """"" if these are the oopses that were provoked, one by one, else where they part."""
+    for number in range(max(len(found), len(wanted))):
+        one, other = (which[number] if number < len(which) else "none" for which in (found, wanted))
+        if one != other:
+            return f"{len(found)} oopses, and {len(wanted)} were provoked; the first that differs, {number + 1}, is {one}, not {other}"
+    return ""
+
+
 @functools.cache
 def kunit_parser():
     """The parser of the kernel's own kunit.py."""
@@ -210,6 +233,9 @@ def judge(boot, listed=None):
     splats = find_splats(text, [*scenario.expect_splat, *scenario.allow_splat])
     if splats:
         problems.append(f"{len(splats)} line(s) of trouble, first: {splats[0]}")
+    other = other_oopses(find_oopses(text), scenario.oopses)
+    if other:
+        problems.append(other)
     said = "\n".join(kernel_lines(text))
     for regex in [*scenario.expect, *scenario.expect_splat]:
         if not re.search(regex, said, re.M):

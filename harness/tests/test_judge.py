@@ -256,6 +256,34 @@ class Splats(WithLogs):
         self.assertIn("not in the log: WARNING: here", found["selftests.boot"])
 
 
+class Oopses(WithLogs):
+    OOPS = ["BUG: unable to handle page fault for address: ffffffff99aa7f18", "Oops: Oops: 0003 [#1] PREEMPT SMP NOPTI",
+            "RIP: 0010:{}+0x2e/0x40", "Call Trace:", "RIP: 0010:first+0x2e/0x40"]
+    ALLOWED = ["BUG: unable to handle page fault", "Oops: Oops: 0003", "Call Trace:"]
+
+    def failures(self, *functions, wanted):
+        lines = [line.format(function) for function in functions for line in self.OOPS]
+        found = super().failures(console(*lines), kunit="", expect_splat=self.ALLOWED,
+                                 oopses=[f"Oops: 0003 in {function}" for function in wanted])
+        self.assertLessEqual(set(found), {"selftests.boot"})
+        return found.get("selftests.boot", "")
+
+    def test_each_in_its_function(self):
+        self.assertEqual(self.failures("first", "second", wanted=["first", "second"]), "")
+
+    def test_another_function(self):
+        self.assertIn("2 oopses, and 2 were provoked; the first that differs, 2, is Oops: 0003 in ima_add_template_entry, "
+                      "not Oops: 0003 in second", self.failures("first", "ima_add_template_entry", wanted=["first", "second"]))
+
+    def test_one_more_or_less(self):
+        self.assertIn("differs, 2, is Oops: 0003 in second, not none", self.failures("first", "second", wanted=["first"]))
+        self.assertIn("differs, 2, is none, not Oops: 0003 in second", self.failures("first", wanted=["first", "second"]))
+
+    def test_another_kind(self):
+        log = console("Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI", "RIP: 0010:first+0x2e/0x40", "Oops: Oops: 0003 [#2] SMP")
+        self.assertEqual(judge.find_oopses(log), ["Oops: 0002 in first", "Oops: 0003 in (nobody)"])
+
+
 class Expect(WithLogs):
     def test_the_command_line_is_no_evidence(self):
         good = ktap(("alpha", ALPHA), ("alpha_more", MORE))

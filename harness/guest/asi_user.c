@@ -128,24 +128,30 @@ static void show(const struct sequence *s)
 	       number_in(text, "exit"));
 }
 
-/* The log has the read of the secret, by the right instruction, as often as it was forbidden. */
-static void test_faults(int reads)
+/*
+ * The log has the read of the secret, by the right instruction, as often as it was forbidden,
+ * and one fault of each other sequence that was ended.
+ */
+static void test_faults(int reads, int ended)
 {
 	static char log[65536];
 	char at[64], *line, *save = NULL;
-	int found = 0;
+	int found = 0, others = 0;
 
 	snprintf(at, sizeof(at), "address %lx ", address_in(text, "secret_is_at"));
 	read_file(ASI_FAULTS, log, sizeof(log));
 	for (line = strtok_r(log, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		const char *count = strstr(line, "count ");
 
-		if (strstr(line, at) && strstr(line, "ip asi_user_read_secret+") && count)
+		if (strstr(line, at) && strstr(line, "ip asi_user_read_secret+") && count) {
 			found += atoi(count + strlen("count "));
-		else
-			printf("# also in the log: %s\n", line);
+			continue;
+		}
+		others += count ? atoi(count + strlen("count ")) : 1;
+		printf("# also in the log: %s\n", line);
 	}
 	ktap_ok(found == reads, "fault_list", "%d faults of %s, and there were %d", found, at, reads);
+	ktap_ok(others == ended, "no_other_fault", "%d, and %d sequences were ended by one", others, ended);
 	write_file(ASI_FAULTS, "clear");
 	found = read_file(ASI_FAULTS, log, sizeof(log));
 	ktap_ok(!found, "clear_faults", "%s", log);
@@ -192,7 +198,7 @@ static void test_sequence(int fd, const struct sequence *s)
 
 static void test_all(void)
 {
-	int fd = open(ASI_DOMAIN, O_RDWR), other, reads = 0;
+	int fd = open(ASI_DOMAIN, O_RDWR), other, reads = 0, ended = 0;
 	static char domains[4096];
 	unsigned int i;
 
@@ -204,8 +210,9 @@ static void test_all(void)
 	for (i = 0; i < sizeof(sequences) / sizeof(sequences[0]); i++) {
 		test_sequence(fd, &sequences[i]);
 		reads += sequences[i].ends;
+		ended += sequences[i].may_end && number_in(text, "exit") == -EFAULT;
 	}
-	test_faults(reads);
+	test_faults(reads, ended);
 
 	/* Each file is a domain. */
 	other = open(ASI_DOMAIN, O_RDWR);

@@ -153,8 +153,12 @@ class Tpm:
 
 def kernel_cmdline(scenario, panic_on_warn=True):
     words = ["console=ttyS0,115200", "earlycon=uart8250,io,0x3f8,115200", "panic=-1",
-             # An emulated CPU may have to wait long for its turn; a real stall still shows, as a timeout.
-             "rcupdate.rcu_cpu_stall_timeout=120", "watchdog_thresh=60"]
+             # An emulated CPU may have to wait long for its turn; a real stall still shows, as a timeout. These are
+             # the longest that the kernel takes; that of a task that hangs is in harness-debug.config.
+             "rcupdate.rcu_cpu_stall_timeout=300", "watchdog_thresh=60",
+             # Nor may the kernel compare two clocks, or panic if it misses ticks of the first 40 ms: the host may
+             # run somebody else at that time. Hypervisors turn that off as well.
+             "tsc=nowatchdog", "no_timer_check"]
     if panic_on_warn and not (scenario.expect_splat or scenario.allow_splat):
         words.append("panic_on_warn=1")
     if scenario.tracer_selftest != "yes":

@@ -255,6 +255,13 @@ class Splats(WithLogs):
         found = self.failures(console(*ktap(("alpha", ALPHA), ("alpha_more", MORE))), expect_splat=["WARNING: here"])
         self.assertIn("not in the log: WARNING: here", found["selftests.boot"])
 
+    def test_a_busy_host_is_no_trouble_of_the_kernel(self):
+        self.assertEqual(judge.find_splats(
+            "[    9.1] clocksource: timekeeping watchdog on CPU1: hpet wd-wd read-back delay of 2604000ns\n"), [])
+        # So that there is none, and no panic because ticks were late.
+        words = boot.kernel_cmdline(boot.Scenario("sample")).split()
+        self.assertLessEqual({"tsc=nowatchdog", "no_timer_check"}, set(words))
+
 
 class Oopses(WithLogs):
     OOPS = ["BUG: unable to handle page fault for address: ffffffff99aa7f18", "Oops: Oops: 0003 [#1] PREEMPT SMP NOPTI",

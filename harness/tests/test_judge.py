@@ -79,13 +79,13 @@ class WithLogs(unittest.TestCase):
         self.addCleanup(patch.stop)
         self.listed = expected.parse(LIST)
 
-    def judge(self, log, said="", ended="exit", listed=None, **keys):
+    def judge(self, log, said="", ended="exit", trouble="", listed=None, **keys):
         """The entries of a boot that left these logs."""
         keys = {"kunit": "alpha*", **keys}
         (self.folder / "log").write_text(log)
         (self.folder / "results").write_text(said)
         run = SimpleNamespace(scenario=boot.Scenario("sample", **keys), log=self.folder / "log", label="sample",
-                              results=self.folder / "results", ended=ended, trouble="")
+                              results=self.folder / "results", ended=ended, trouble=trouble)
         return judge.judge(run, self.listed if listed is None else listed)
 
     def failures(self, *args, **keys):
@@ -165,7 +165,18 @@ class Cases(WithLogs):
     def test_a_log_that_ends_anywhere(self):
         lines = console(*ktap(("alpha", ALPHA), ("alpha_more", MORE))).splitlines(keepends=True)
         for length in range(len(lines)):
-            self.assertIn("selftests.boot", self.failures("".join(lines[:length])), length)
+            found = self.failures("".join(lines[:length]))
+            self.assertIn("selftests.boot", found, length)
+            self.assertFalse([name for name in found if name.endswith(".")], length)
+
+    def test_an_emulator_that_fails(self):
+        good = console(*ktap(("alpha", ALPHA), ("alpha_more", MORE)))
+        self.assertIn("emulator ended with exit 1", self.failures(good, ended="exit 1")["selftests.boot"])
+        self.assertIn("swtpm ended with 1", self.failures(good, trouble="swtpm ended with 1")["selftests.boot"])
+
+    def test_a_verdict_and_no_case(self):
+        log = console(*ktap(("alpha", ALPHA), ("alpha_more", MORE)), "ok 3 alpha_empty").replace("] 1..2\n", "] 1..3\n", 1)
+        self.assertIn("suite alpha_empty in ", self.failures(log)["selftests.boot"])
 
     def test_what_never_ran_is_said_in_one_line(self):
         found = self.failures(console(*ktap(("alpha", ALPHA)), end="no end"), ended="timeout")
@@ -195,6 +206,13 @@ class Steps(WithLogs):
     def test_a_step_that_is_not_listed(self):
         found = self.failures(console(), steps(*self.GOOD, ("fresh", ["- one"])), run=["load:5", "load:static", "fresh"])
         self.assertEqual(list(found), ["selftests.expected:fresh.one"])
+        found = self.failures(console(), steps(*self.GOOD), run=["load:5", "load:static", "fresh"])
+        self.assertEqual(list(found), ["selftests.expected:fresh.(any case)"])
+
+    def test_another_step_with_the_same_cases(self):
+        found = self.failures(console(), steps(("other", self.GOOD[0][1])), run=["load:5"])
+        self.assertEqual(sorted(found), ["selftests.expected:load.close", "selftests.expected:load.open",
+                                         "selftests.expected:other.close", "selftests.expected:other.open"])
 
     def test_results_are_cut_off(self):
         self.assertIn("cut off", self.failures(console(), steps(*self.GOOD, end=""))["selftests.boot"])

@@ -25,7 +25,8 @@ CONFIGS = {
 
 # Trees that hold the whole series: there, a symbol of ours that Kconfig does not know is an error.
 # In any other tree (the base, a prefix) such a symbol is left out.
-COMPLETE = (BUILD / "src", BUILD / "mutant")
+MUTANT_TREES = (BUILD / "mutant-0", BUILD / "mutant-1")
+COMPLETE = (BUILD / "src", *MUTANT_TREES)
 
 SYMBOL = re.compile(r"^(?:# )?(CONFIG_\w+)(?:=(.*)| is not set)$")
 

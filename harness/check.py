@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import base as base_mod
-from . import gitform, model, report, series
+from . import gitform, model, report, selfmutants, series
 from .common import BUILD, CHECK_PACKAGES, JOBS, OUT, PROGRESS, ROOT, HarnessError, need, say
 
 # Words that codespell takes for misspelled, each with what it is here.
@@ -285,6 +285,15 @@ def mutant(ctx, path):
     series.composed_files(ROOT, ctx.base, extra=[path])
 
 
+def self_mutant(_ctx, item):
+    """A defect of the harness that no unit test sees is one that the next change may bring."""
+    return selfmutants.survives(item)
+
+
+def self_control(_ctx, test):
+    return selfmutants.control(test)
+
+
 def unit_tests(_ctx, module):
     status, output = call([sys.executable, "-W", "error::SyntaxWarning", "-m", "unittest", f"harness.tests.{module}"])
     return output if status else None
@@ -304,6 +313,10 @@ def _cases(ctx):
         yield "lint", case.__name__, case, ()
     for case in (reproducible, round_trip, git_am, composed_tree, preimages):
         yield "series", case.__name__, case, ()
+    for test in selfmutants.targets():
+        yield "mutants", f"harness: control {test}", self_control, (test,)
+    for item in selfmutants.load():
+        yield "mutants", f"harness: {item.name}", self_mutant, (item,)
     for path in sorted((ROOT / "harness" / "mutants").glob("*.diff")):
         yield "mutants", f"{path.stem} applies", mutant, (path,)
 

@@ -43,7 +43,7 @@ class Header(unittest.TestCase):
         self.assertEqual((found.says, found.also, found.dies, found.quick), ("", [], False, False))
 
     def test_a_line_that_is_none(self):
-        for text in (HEADER + "Alos: asi.*\n", "Why: w\n", HEADER.replace("asi_tlb.a", ""), "Red: build x\n",
+        for text in (HEADER + "Other: asi.*\n", "Why: w\n", HEADER.replace("asi_tlb.a", ""), "Red: build x\n",
                      "Why: w\nRed: entry x\nAlso: a.b\n", "Why: w\nRed: tcg-asi splat x\nSays: b\n"):
             with self.assertRaises(HarnessError, msg=text):
                 self.load(text)

@@ -363,6 +363,8 @@ class Sides:
         self.flow = flow = Flow(kernel.functions[key])
         function, swapgs = flow.function, {address for address, text in flow.texts.items() if text.startswith("swapgs")}
         starts = {function.symbol.value, *kernel.entered.get(key, ()), *flow.after(flow.calls(entering - {function.name}))}
+        if function.name in entering:
+            starts.update(flow.after(flow.writes()))
         out = flow.ways_out()
         cuts = {(site, place) for branches in out.values() for site in branches for place in flow.targets.get(site, [])}
         # Where the question is an alternative, whoever has none has no domains.

@@ -237,6 +237,9 @@ class OneSide(unittest.TestCase):
         self.assertFalse(self.after("call @error_entry", "call @c_load", "mov @other", "ret", more=["enters c_load"],
                                     c_load=[WRITE, "ret"], **leave))
 
+    def test_the_write_that_enters(self):
+        self.assertFalse(self.allowed("data after c_load other", "enters c_load", c_load=[WRITE, "mov @other", "ret"]))
+
     def test_where_others_come_in(self):
         lines = [WRITE, "mov @other", "ret"]
         self.assertTrue(self.after(*lines))

@@ -11,6 +11,7 @@ A mutant is a file harness/mutants/NAME.diff against the composed tree, with a h
     Says: REGEX                              what each of these cases says when it fails: the expectation, by its file or text.
                                              For what guards flushes, barriers and permissions, where a case can fail in many ways
     Also: SUITE.CASE[, SUITE.CASE]           these fail as well (globs); all other cases that ran must pass
+    Maybe: SUITE.CASE[, SUITE.CASE]          these may fail as well, by chance
     Then: dies                               the kernel does not come to its end, and cases are missing for that
     Quick: yes                               it runs in make test as well
 
@@ -52,6 +53,7 @@ class Mutant:
     regex: str = ""
     says: str = ""
     also: list = field(default_factory=list)
+    maybe: list = field(default_factory=list)
     dies: bool = False
     quick: bool = False
 
@@ -77,6 +79,8 @@ def load(path):
             mutant.says = value
         elif key == "Also":
             mutant.also = commas(value)
+        elif key == "Maybe":
+            mutant.maybe = commas(value)
         elif key == "Then":
             mutant.dies = value == "dies"
         elif key == "Red":
@@ -92,8 +96,8 @@ def load(path):
             raise HarnessError(f"{where}: no such line in a header: {line}")
     if not mutant.why or not mutant.scenario or not (mutant.cases or mutant.regex):
         raise HarnessError(f"{where}: the header needs Why: and Red: (see harness/mutants.py)")
-    if not mutant.cases and mutant.says or mutant.scenario in UNBOOTED and (mutant.also or mutant.dies):
-        raise HarnessError(f"{where}: Says: is for cases, Also: and Then: are for what is booted")
+    if not mutant.cases and mutant.says or mutant.scenario in UNBOOTED and (mutant.also or mutant.maybe or mutant.dies):
+        raise HarnessError(f"{where}: Says: is for cases, Also:, Maybe: and Then: are for what is booted")
     return mutant
 
 
@@ -192,7 +196,7 @@ def verdict(mutant, seen, control):
         if case not in seen.cases:
             lost.append(case)
         elif seen.cases[case]["status"] != "pass":
-            globs = [glob for glob in mutant.also if fnmatch.fnmatchcase(case, glob)]
+            globs = [glob for glob in [*mutant.also, *mutant.maybe] if fnmatch.fnmatchcase(case, glob)]
             used.update(globs)
             if not globs:
                 wrong.append(f"{case} is {seen.cases[case]['status']} as well: {seen.cases[case]['why']}")

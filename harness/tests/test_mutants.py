@@ -36,9 +36,9 @@ class Header(unittest.TestCase):
             return mutants.load(path)
 
     def test_all_of_it(self):
-        found = self.load(HEADER + "Says: asi_test.c:1, b\nAlso: asi_tlb.*, asi.b\nThen: dies\nQuick: yes\n")
-        self.assertEqual((found.scenario, found.cases, found.says, found.also, found.dies, found.quick),
-                         ("tcg-asi", ["asi_tlb.a"], "asi_test.c:1, b", ["asi_tlb.*", "asi.b"], True, True))
+        found = self.load(HEADER + "Says: asi_test.c:1, b\nAlso: asi_tlb.*, asi.b\nMaybe: asi.c\nThen: dies\nQuick: yes\n")
+        self.assertEqual((found.scenario, found.cases, found.says, found.also, found.maybe, found.dies, found.quick),
+                         ("tcg-asi", ["asi_tlb.a"], "asi_test.c:1, b", ["asi_tlb.*", "asi.b"], ["asi.c"], True, True))
         found = self.load(HEADER)
         self.assertEqual((found.says, found.also, found.dies, found.quick), ("", [], False, False))
 
@@ -89,6 +89,8 @@ class Verdict(unittest.TestCase):
         self.assertEqual(self.verdict(seen(a="fail", b="fail"), also=["s.*"]), "")
         self.assertIn("as well", self.verdict(seen(a="fail", b="fail"), also=["s.d"]))
         self.assertIn("what does not fail: s.b", self.verdict(seen(a="fail", b="pass"), also=["s.b"]))
+        for status in ("pass", "fail"):
+            self.assertEqual(self.verdict(seen(a="fail", b=status), maybe=["s.b"]), "")
 
     def test_what_it_says(self):
         found = seen(a=("fail", "EXPECTATION FAILED at mm/x.c:7 | flushes == 1"), b="pass")

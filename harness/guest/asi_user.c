@@ -3,8 +3,6 @@
  * Drives a domain: runs the sequences of the kernel's test driver one by one, and
  * compares each value of CR3 with what the session says. asi_user[:off]
  */
-#include <sys/klog.h>
-
 #include "asi.h"
 
 /* What a sequence has to come to. */
@@ -69,15 +67,6 @@ static void expect_value(const char *key, long wanted)
 
 	if (found != wanted)
 		snprintf(why + len, sizeof(why) - len, "%s is %ld, not %ld; ", key, found, wanted);
-}
-
-static bool in_kernel_log(const char *line)
-{
-	static char log[1 << 20];
-	int len = klogctl(3, log, sizeof(log) - 1);	/* SYSLOG_ACTION_READ_ALL */
-
-	log[len > 0 ? len : 0] = 0;
-	return strstr(log, line);
 }
 
 static void judge(const struct sequence *s, int cpus)

@@ -8,12 +8,18 @@
 #define HARNESS_POKING_H
 
 #include <linux/bpf.h>
-#include <sys/syscall.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <time.h>
 
-#include "ktap.h"
+#include "kernel.h"
 
 #define TRACING "/sys/kernel/tracing/"
+
+/* Seconds that a companion may take for a few pokes. */
+#ifndef POKE_PATIENCE
+#define POKE_PATIENCE 20
+#endif
 
 /* Each returns 0, or a negative errno and says in *why what went wrong. */
 typedef int (*poke_way)(const char **why);
@@ -146,26 +152,79 @@ static inline double seconds_now(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
+/* A companion process that pokes until it is stopped. It counts, since a process that lives may be stuck. */
+struct poker {
+	pid_t pid;
+	int status;		/* of waitpid(), once it is over */
+	long *pokes;		/* shared with it */
+};
+
+static inline long pokes_of(const struct poker *p)
+{
+	return __atomic_load_n(p->pokes, __ATOMIC_RELAXED);
+}
+
 /*
- * For a companion process: poke until killed. The tracer is left out because it
- * waits for an RCU grace period of tasks, which takes longer than all the rest.
+ * The tracer is left out because it waits for an RCU grace period of tasks, which takes longer than all the
+ * rest. Static keys and kprobes have one switch each: of several pokers, all but one are for BPF only.
  */
-static inline void poke_forever(void)
+static inline void poke_forever(long *pokes, bool bpf_only)
 {
 	const char *why;
-	int ret;
+	int i, ret;
 
-	for (;;) {
-		ret = poke_static_key(&why);
-		if (!ret)
-			ret = poke_kprobe(&why);
-		if (!ret)
-			ret = poke_bpf(&why);
+	for (i = 0;; i = (i + 1) % POKE_WAYS) {
+		if (poke_ways[i].way == poke_ftrace || (bpf_only && poke_ways[i].way != poke_bpf))
+			continue;
+		ret = poke_ways[i].way(&why);
 		if (ret) {
 			fprintf(stderr, "poking: %s: %s\n", why, strerror(-ret));
 			_exit(1);
 		}
+		__atomic_add_fetch(pokes, 1, __ATOMIC_RELAXED);
 	}
+}
+
+static inline bool poker_lives(struct poker *p)
+{
+	if (p->pid > 0 && waitpid(p->pid, &p->status, WNOHANG))
+		p->pid = 0;
+	return p->pid > 0;
+}
+
+/* Until it has poked @more times; false: it does not. */
+static inline bool wait_for_pokes(struct poker *p, long more)
+{
+	long wanted = pokes_of(p) + more;
+	double end = seconds_now() + POKE_PATIENCE;
+
+	while (pokes_of(p) < wanted) {
+		if (!poker_lives(p) || seconds_now() > end)
+			return false;
+		usleep(1000);
+	}
+	return true;
+}
+
+/* Returns when it has begun; false: it has not. */
+static inline bool start_poker(struct poker *p, bool bpf_only)
+{
+	p->status = 0;
+	p->pokes = mmap(NULL, sizeof(*p->pokes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	p->pid = p->pokes == MAP_FAILED ? -1 : fork();
+	if (!p->pid)
+		poke_forever(p->pokes, bpf_only);
+	return p->pid > 0 && wait_for_pokes(p, 1);
+}
+
+/* True if it lived until now. */
+static inline bool stop_poker(struct poker *p)
+{
+	if (!poker_lives(p))
+		return false;
+	kill(p->pid, SIGKILL);
+	waitpid(p->pid, &p->status, 0);
+	return true;
 }
 
 #endif

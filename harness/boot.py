@@ -35,6 +35,8 @@ SUITES = {
 # CPU has replaced: a CPU stumbles over an int3 that text_poke_bp() has long removed. The plain base
 # kernel died in 3 of 6 boots of poke with 4 CPUs, and in 0 of 6 with the CPUs in turn. So only a
 # scenario that pokes no hot text may ask for "multi".
+# Of what guest/machine.c looks for, the default processor and a kernel of ours have this.
+USUAL = ("fsgsbase", "smep", "smap", "gbpages", "prmem")
 TIMESTAMP = re.compile(r"^\[ *\d+\.\d+\] ")
 
 
@@ -49,6 +51,7 @@ class Scenario:
     smp: int = 2
     memory: str = "512M"
     cmdline: str = ""
+    needs: list = field(default_factory=lambda: list(USUAL))    # what guest/machine.c knows, and no more of it
     kunit: str = ""             # globs of KUnit suites; none: KUnit does not run
     suites: list = field(default_factory=list)       # suites that must be there, with cases
     run: list = field(default_factory=list)          # steps of the guest
@@ -93,6 +96,8 @@ def load(name):
             lines = key.startswith("expect") or key.endswith("splat")
             value = [v for v in (value.splitlines() if lines else value.split()) if v]
         setattr(scenario, key, type(old)(value))
+    # Every guest says first whether it is the machine that is meant.
+    scenario.run.insert(0, "+".join([f"machine:{scenario.smp}", *scenario.needs]))
     return scenario
 
 

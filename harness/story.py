@@ -66,7 +66,7 @@ def cmd_run(_args):
     finally:
         run.stop()
     text = run.log.read_text(errors="replace")
-    problem = verdict(demo_lines(text), len(scenario.run))
+    problem = verdict(demo_lines(text), sum(step.endswith("demo") for step in scenario.run))
     if not problem:
         failures = [item for item in boot.judge(run) if item["status"] == "fail"]
         problem = failures[0]["why"] if failures else ""

@@ -206,7 +206,9 @@ static void trace(long unused)
 {
 	(void)unused;
 	/* All functions would take all the time. */
-	write_file(TRACING "set_ftrace_filter", "schedule wake_up_process handle_mm_fault __x64_sys_write");
+	errno = -filter_functions("schedule wake_up_process handle_mm_fault __x64_sys_write");
+	if (errno)
+		die("filtering functions");
 	if (write_file(TRACING "current_tracer", "function"))
 		die("starting the function tracer");
 	usleep(300000);

@@ -6,13 +6,15 @@ The guest runs the rows (guest/bench_run.c, guest/mod/bench.c) and prints what o
 joined here, printed as a table, judged by BARS and written to out/bench.json. No time is ever used.
 """
 
+import hashlib
 import json
 import re
 import time
 from dataclasses import dataclass
 
 from . import boot, build, guest, series
-from .common import BUILD, LOGS, OUT, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, run, say, tail
+from .common import (BUILD, LOGS, OUT, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, replace_file, run, say,
+                     tail)
 
 PLUGIN = ROOT / "harness" / "plugin"
 MARKERS = ROOT / "harness" / "guest" / "marker.h"
@@ -164,17 +166,22 @@ def build_plugin():
     """Compile and check the plugin; returns the shared object."""
     directory = BUILD / "plugin"
     directory.mkdir(parents=True, exist_ok=True)
-    target = directory / "count.so"
-    newest = max(path.stat().st_mtime_ns for path in [*PLUGIN.iterdir(), MARKERS])
-    if target.exists() and target.stat().st_mtime_ns > newest:
-        return target
+    target, made_of = directory / "count.so", directory / "made-of"
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+    # By content: a time stamp says nothing about a file that was put back, or copied.
+    sources = "".join(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+                      for path in sorted([*PLUGIN.iterdir(), MARKERS]))
+    state = f"{version('gcc')} {' '.join(flags)}\n{sources}"
+    if target.exists() and made_of.exists() and made_of.read_text() == state:
+        return target
+    made_of.unlink(missing_ok=True)
     test = directory / "decode_test"
     run(["gcc", *flags, "-o", test, PLUGIN / "decode_test.c"], log=LOGS / "plugin-test.log",
         what="compile the plugin's test")
     run([test], log=LOGS / "plugin-test.log", what="the plugin's test")
     run(["gcc", *flags, "-fPIC", "-shared", "-pthread", "-o", target, PLUGIN / "count.c"],
         log=LOGS / "plugin.log", what="compile the counting plugin")
+    replace_file(made_of, state)
     return target
 
 

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """make bench without a kernel: joining, self-tests, bars and the table."""
 
+import os
+import tempfile
 import unittest
+from pathlib import Path
+from unittest import mock
 
 from .. import bench
 from ..common import HarnessError
@@ -57,6 +61,39 @@ class Join(unittest.TestCase):
     def test_results(self):
         text = "# x\n    bench: getppid rounds 2000 tsc_min 4\n    bench: size bytes 12\n    bench: done\n"
         self.assertEqual(bench.parse_results(text), {"getppid": {"rounds": 2000, "tsc_min": 4}, "size": {"bytes": 12}})
+
+
+class Plugin(unittest.TestCase):
+    def test_built_anew_when_its_text_changes(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(bench, "run") as run:
+            source = Path(folder) / "plugin" / "count.c"
+            source.parent.mkdir()
+            source.write_text("one")
+            builds, compiler = [], "gcc 12\n"
+
+            def fake(cmd, **_):
+                if "-shared" in cmd:
+                    builds.append(cmd)
+                    Path(cmd[cmd.index("-o") + 1]).write_text("plugin")
+                return compiler if "--version" in cmd else 0
+
+            def built():
+                builds.clear()
+                self.assertTrue(bench.build_plugin().exists())
+                return len(builds)
+
+            run.side_effect = fake
+            with mock.patch.multiple(bench, PLUGIN=source.parent, BUILD=Path(folder) / "build"):
+                self.assertEqual([built(), built()], [1, 0])
+                # As old as it gets, and yet another text.
+                source.write_text("two")
+                os.utime(source, (1, 1))
+                self.assertEqual([built(), built()], [1, 0])
+                # The same text, new.
+                os.utime(source)
+                self.assertEqual(built(), 0)
+                compiler = "gcc 13\n"
+                self.assertEqual([built(), built()], [1, 0])
 
 
 class Judge(unittest.TestCase):

@@ -40,6 +40,7 @@ TEST_PACKAGES = {
     "sparse": "sparse",
 }
 CHECK_PACKAGES = {
+    "gcc": "gcc", "/usr/lib/x86_64-linux-gnu/libc.a": "libc6-dev",
     "git": "git", "perl": "perl", "xz": "xz-utils",
     "codespell": "codespell", "shellcheck": "shellcheck",
 }

@@ -167,16 +167,6 @@ class _Tree:
             folder = folder.parent
 
 
-def prefixes(root=ROOT):
-    """[(slug, touched)]: for each patch in order, the .c and .S files that the series up to and including it touches."""
-    touched = set()
-    result = []
-    for patch in model.load(root).patches:
-        touched.update(path for path in [*patch.new, *patch.edits] if path.endswith((".c", ".S")))
-        result.append((patch.slug, sorted(touched)))
-    return result
-
-
 # ---- commands ----
 
 def generate(root=ROOT, out=None, base=None):

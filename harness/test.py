@@ -8,7 +8,7 @@ boots run two at a time while nothing builds.
 import os
 import time
 
-from . import boot, build, check, cr3, entryset, identity, ima, mutants, report, series
+from . import boot, build, check, cr3, entryset, identity, ima, mutants, prefixes, report, series, warn
 from .base import ensure_base
 from .common import BUILD, CHECK_PACKAGES, LOGS, OUT, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, say
 
@@ -117,9 +117,9 @@ def cmd_test(args):
     stages.run("entry", entry_entries)
     stages.run("boots", boot_all, scenarios)
     stages.run("ima", ima.ima_entries)
-    stages.run("warnings", identity.warning_entries)
+    stages.run("warnings", warn.warning_entries)
     stages.run("identity", identity.identity_entries)
-    stages.run("prefixes", identity.prefix_entries)
+    stages.run("prefixes", prefixes.prefix_entries)
     stages.run("quick mutants", mutants.mutant_entries, True)
     return stages.finish()
 

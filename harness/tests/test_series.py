@@ -182,11 +182,6 @@ class Tree(WithSample):
         self.make()
         self.assertEqual((tree / "mm/thing.c").read_text(), "int thing;\nint more;\n")
 
-    def test_prefixes(self):
-        self.assertEqual(series.prefixes(self.root), [
-            ("first", ["mm/thing.c"]), ("second", ["mm/memory.c", "mm/thing.c"]),
-            ("third", ["mm/memory.c", "mm/thing.c", "mm/thing_test.c"])])
-
 
 class Patches(WithSample):
     def generate(self, name):

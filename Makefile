@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The one entry point. Each target is a command of harness/, which prints what it does and where its logs are.
 
-COMMANDS := run shell test check bench mutants soak series tree export refresh clean
+COMMANDS := run shell test check bench mutants soak prefixes expected series tree export refresh clean
 ONLY ?=
 V ?=
 
@@ -17,6 +17,8 @@ help:
 	@echo 'make bench    count instructions, CR3 writes, flushes and IPIs, base and patched'
 	@echo 'make mutants  break the kernel on purpose, one defect at a time; each must turn a test red'
 	@echo 'make soak     the long form of the random tests and of the load: an hour'
+	@echo 'make expected list anew which cases run and which are skipped where, from the logs of the last boots'
+	@echo 'make prefixes boot the kernel of each prefix of the series: an hour or two; ONLY=PATCH boots one'
 	@echo 'make series   the patches, as files and as one mbox for git am, in out/series'
 	@echo 'make tree     a git branch with one commit a patch in build/tree, to work on existing kernel files'
 	@echo 'make export   write the branch in build/tree back into this repository'
@@ -24,9 +26,10 @@ help:
 	@echo 'make clean    remove build/ and out/ (the cache in ~/.cache stays)'
 	@echo 'V=1 shows more. Missing Debian packages are installed when you are root, else named.'
 
-# The variables of this make must not reach the kernel's.
+# The harness gives what it starts an environment of its own, so that nothing of this make's reaches the kernel's,
+# and ends what it has started when it ends, as it does when this make is killed.
 $(COMMANDS): | python
-	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES V='$(V)' ONLY='$(ONLY)' python3 -m harness $@ $(ONLY)
+	@exec setpriv --pdeathsig TERM env V='$(V)' ONLY='$(ONLY)' python3 -m harness $@ $(ONLY)
 
 python:
 	@command -v python3 >/dev/null || { \

@@ -4,7 +4,8 @@
 import importlib
 import sys
 
-from .common import HarnessError, say
+from .common import HarnessError, Stopped, explain, say
+from .session import Session
 
 # command: (module, function)
 COMMANDS = {
@@ -19,6 +20,8 @@ COMMANDS = {
     "bench": ("bench", "cmd_bench"),
     "mutants": ("mutants", "cmd_mutants"),
     "soak": ("test", "cmd_soak"),
+    "prefixes": ("prefixes", "cmd_prefixes"),
+    "expected": ("expected", "cmd_expected"),
     "clean": ("series", "cmd_clean"),
 }
 
@@ -29,13 +32,23 @@ def main(argv):
         return 2
     module, function = COMMANDS[argv[1]]
     try:
-        return getattr(importlib.import_module("." + module, __package__), function)(argv[2:]) or 0
+        with Session("make " + argv[1]) as session:
+            command = getattr(importlib.import_module("." + module, __package__), function)
+            if argv[1] == "shell":
+                return command(argv[2:], session) or 0
+            return command(argv[2:]) or 0
     except HarnessError as err:
         say(f"error: {err}")
         return 1
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
+    except OSError as err:
+        if not explain(err):
+            raise
+        say(f"error: {explain(err)}")
+        return 1
+    except Stopped as stopped:
+        say(f"ended by {stopped}")
+        return 128 + stopped.number
 
 
-sys.exit(main(sys.argv))
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

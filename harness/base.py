@@ -18,7 +18,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from .common import CACHE, LOGS, PROGRESS, ROOT, HarnessError, need, run, say, tail
+from .common import (CACHE, LOGS, PROGRESS, ROOT, HarnessError, end_process, need, no_network, refuse_full_disk, run, say, start,
+                     tail)
 
 UNPACK_PACKAGES = {"xz": "xz-utils", "tar": "tar", "dpkg-deb": "dpkg"}
 MIB = 1 << 20
@@ -161,6 +162,7 @@ def _download(package, version, folder):
         os.replace(next(tmp.glob("*.deb")), target)
         return target
     except HarnessError as err:
+        no_network(LOGS / "base-download.log", f"fetch {package}; KAS_BASE_DEB=FILE takes it from a file")
         raise DownloadError(f"{err}\n  Is there a network? KAS_BASE_DEB=FILE takes the package from a file.") from None
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
@@ -186,6 +188,7 @@ def _choices(pin, folder):
         _apt_update()
         offered = _offered(package)
     if not offered:
+        no_network(LOGS / "apt-update.log", f"find {package}; KAS_BASE_DEB=FILE takes it from a file")
         raise HarnessError(f"apt knows no package {package}.\n"
                            "  The base is a package of Debian 12: enable bookworm and bookworm-security in the sources of apt,\n"
                            "  run 'apt-get update' as root, and try again; or set KAS_BASE_DEB to the file of the package.")
@@ -203,10 +206,10 @@ def _unpack(deb, pin, version, target):
     digest = hashlib.sha256()
     done = 0
     with open(log, "wb") as err:
-        one = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE, stderr=err)
-        two = subprocess.Popen(["tar", "-xO", "./" + pin["tarball"]], stdin=one.stdout, stdout=subprocess.PIPE, stderr=err)
-        xz = subprocess.Popen(["xz", "-dc", "-T0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err)
-        tar = subprocess.Popen(["tar", "-x", "--strip-components=1", "--no-same-owner", "-C", tmp], stdin=xz.stdout, stderr=err)
+        one = start(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE, stderr=err)
+        two = start(["tar", "-xO", "./" + pin["tarball"]], stdin=one.stdout, stdout=subprocess.PIPE, stderr=err)
+        xz = start(["xz", "-dc", "-T0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err)
+        tar = start(["tar", "-x", "--strip-components=1", "--no-same-owner", "-C", tmp], stdin=xz.stdout, stderr=err)
         one.stdout.close()
         xz.stdout.close()
         procs = [one, two, xz, tar]
@@ -224,10 +227,11 @@ def _unpack(deb, pin, version, target):
             two.stdout.close()
             for proc in procs:
                 if proc.poll() is None:
-                    proc.kill()
-                    proc.wait()
+                    end_process(proc)
     PROGRESS.done(f"unpacking {pin['package']} {version}")
     if any(codes):
+        shutil.rmtree(tmp, ignore_errors=True)
+        refuse_full_disk(log)
         raise HarnessError(f"unpacking {deb} failed\n  log: {log}\n{tail(log)}")
     if version == pin["version"] and digest.hexdigest() != pin["tarball-sha256"]:
         shutil.rmtree(tmp, ignore_errors=True)
@@ -308,6 +312,11 @@ def _make(pin, folder, root, choices):
 _checked = {}
 
 
+def is_there():
+    """Whether ensure_base() has succeeded already: then it takes no time, and no network."""
+    return bool(_checked)
+
+
 def ensure_base(root=ROOT, cache=CACHE):
     """The pristine unpacked source: CACHE/base/VERSION, fetched and unpacked when it is not there."""
     pin = read_pin(root)
@@ -315,6 +324,11 @@ def ensure_base(root=ROOT, cache=CACHE):
     if key in _checked:
         return _checked[key]
     folder = Path(cache) / "base"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "lock").touch()
+    except OSError as err:
+        raise HarnessError(f"the cache {cache} cannot be written: {err.strerror}; XDG_CACHE_HOME=FOLDER puts it elsewhere") from None
     instead = folder / f"{pin['version']}.instead"      # names the version that stands in for one that is gone
     with locked(folder / "lock"):
         target = folder / pin["version"]

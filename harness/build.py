@@ -2,11 +2,14 @@
 """Configures and builds kernels from fragments in configs/, one object directory a configuration."""
 
 import hashlib
+import json
 import os
 import re
+import time
+from pathlib import Path
 
 from .base import locked
-from .common import BUILD, CACHE, JOBS, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, replace_file, run
+from .common import (BUILD, CACHE, JOBS, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, replace_file, run, toolchain)
 from .series import MANIFEST
 
 CONFIG_DIR = ROOT / "configs"
@@ -25,17 +28,28 @@ CONFIGS = {
 
 # Trees that hold the whole series: there, a symbol of ours that Kconfig does not know is an error.
 # In any other tree (the base, a prefix) such a symbol is left out.
-COMPLETE = (BUILD / "src", BUILD / "mutant")
+MUTANT_TREES = (BUILD / "mutant-0", BUILD / "mutant-1")
+COMPLETE = (BUILD / "src", *MUTANT_TREES)
+
+# Folders below arch/x86 that arch/x86/Makefile names beside arch/x86 itself.
+TWICE = tuple(f"arch/x86/{folder}/" for folder in ("lib", "pci", "power", "video", "math-emu"))
 
 SYMBOL = re.compile(r"^(?:# )?(CONFIG_\w+)(?:=(.*)| is not set)$")
 
 
-def environment():
-    """What makes a build repeatable and lets ccache hit in any clone."""
+def environment(tree=None):
+    """What makes a build repeatable and lets ccache hit in any clone.
+
+    A mutant is compiled by the compiler alone. Once the object of one was found in the kernel of another that was
+    built at the same time, and the cache is all that two of their trees share.
+    """
     return {
+        **({"CCACHE_DISABLE": "1"} if tree in MUTANT_TREES else {}),
         "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 2026",
         "KBUILD_BUILD_USER": "harness", "KBUILD_BUILD_HOST": "harness",
         "CCACHE_DIR": str(CACHE / "ccache"), "CCACHE_NOHASHDIR": "1", "CCACHE_MAXSIZE": "5G",
+        # By the headers that the compiler names: a compilation that the cache can't answer is not preprocessed twice.
+        "CCACHE_DEPEND": "1",
         # Hard links change the ctime of the base's headers; generated headers are always new.
         "CCACHE_SLOPPINESS": "include_file_ctime,include_file_mtime",
     }
@@ -83,48 +97,61 @@ def make(tree, objdir, *args):
     return ["make", "-C", tree, f"O={objdir.name}", f"-j{JOBS}", "CC=ccache gcc", "HOSTCC=ccache gcc", *args]
 
 
-def configure(config, tree):
-    """Write .config in tree/o-CONFIG, only when it changes, and prove that nothing asked for was lost."""
+def lost_options(config, tree, wanted):
+    """HarnessError if .config is not what was asked for."""
+    dotconfig = tree / f"o-{config}" / ".config"
+    final = parse(dotconfig.read_text())
+    lost = [f"  {symbol}: wanted {value or 'n'} ({fragment}.config), got {final.get(symbol) or 'n'}"
+            for symbol, (value, fragment) in sorted(wanted.items()) if final.get(symbol) != value]
+    if lost:
+        raise HarnessError(f"configuration {config} of {tree.name} lost options:\n" + "\n".join(lost) + f"\n  .config: {dotconfig}")
+
+
+def options(config, tree):
+    """{symbol: (value, fragment)} of what @tree can have of a configuration."""
     wanted, ours = requested(config)
     if tree not in COMPLETE:
         unknown = ours - known_symbols(tree)
         wanted = {symbol: entry for symbol, entry in wanted.items() if symbol not in unknown}
+    return wanted
+
+
+def configure(config, tree):
+    """Write .config in tree/o-CONFIG, only when it changes, and prove that nothing asked for was lost."""
+    wanted = options(config, tree)
     objdir = tree / f"o-{config}"
     objdir.mkdir(parents=True, exist_ok=True)
     text = "".join(f"{symbol}={value}\n" if value is not None else f"# {symbol} is not set\n"
                    for symbol, (value, _) in sorted(wanted.items()))
     merged, dotconfig, done = objdir / "harness.config", objdir / ".config", objdir / ".harness-configured"
-    log = LOGS / f"config-{tree.name}-{config}.log"
-    # Kconfig's own dependencies decide whether an existing .config is still right, so compare the
-    # inputs: the fragments, and the Kconfig files of the tree by their newest change.
-    stamp = text + kconfig_state(tree)
-    if dotconfig.exists() and done.exists() and done.read_text() == stamp:
-        return objdir
-    merged.write_text(text)
-    before = dotconfig.read_bytes() if dotconfig.exists() else None
-    stat = dotconfig.stat() if before is not None else None
-    run(make(tree, objdir, f"KCONFIG_ALLCONFIG={merged}", "allnoconfig"), log=log,
-        what=f"configure {config}", env=environment())
-    final = parse(dotconfig.read_text())
-    lost = [f"  {symbol}: wanted {value or 'n'} ({fragment}.config), got {final.get(symbol) or 'n'}"
-            for symbol, (value, fragment) in sorted(wanted.items()) if final.get(symbol) != value]
-    if lost:
-        raise HarnessError(f"configuration {config} of {tree.name} lost options:\n" + "\n".join(lost) +
-                           f"\n  log: {log}\n  .config: {dotconfig}")
-    if before == dotconfig.read_bytes():
-        os.utime(dotconfig, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    done.write_text(stamp)
+    # An existing .config is right while what it was made from is the same, and while it is what was made.
+    state = text + kconfig_state(tree)
+    before = dotconfig.read_bytes() if dotconfig.exists() else b""
+    if not done.exists() or done.read_text() != stamp(state, before):
+        merged.write_text(text)
+        stat = dotconfig.stat() if before else None
+        run(make(tree, objdir, f"KCONFIG_ALLCONFIG={merged}", "allnoconfig"), log=LOGS / f"config-{tree.name}-{config}.log",
+            what=f"configure {config}", env=environment(tree))
+        after = dotconfig.read_bytes()
+        if before == after:
+            os.utime(dotconfig, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        done.write_text(stamp(state, after))
+    lost_options(config, tree, wanted)
     return objdir
 
 
+def stamp(state, dotconfig):
+    return hashlib.sha256(state.encode() + dotconfig).hexdigest()
+
+
 def kconfig_state(tree):
-    """A text that changes whenever a Kconfig file in @tree does."""
-    lines = []
-    for directory in ("mm", "lib", "arch", "arch/x86", "init", "security", "kernel"):
-        for path in sorted((tree / directory).glob("Kconfig*")):
-            stat = path.stat()
-            lines.append(f"{directory}/{path.name} {stat.st_mtime_ns} {stat.st_size}")
-    return "\n".join(lines)
+    """A text that changes whenever a Kconfig file in @tree does: which base it is, and what the series makes of it."""
+    try:
+        manifest = json.loads((tree / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return f"{time.time_ns()}"      # nobody keeps this tree: it is configured each time
+    files = sorted((path, entry[0]) for path, entry in manifest["files"].items() if Path(path).name.startswith("Kconfig"))
+    return f"{manifest['base']} {files}"
 
 
 def build_detail(log):
@@ -138,7 +165,7 @@ def build_detail(log):
 
 def run_make(config, tree, *args, what, log, check=True):
     """Run kbuild in an object directory that is configured already."""
-    return run(make(tree, tree / f"o-{config}", *args), log=log, what=what, env=environment(),
+    return run(make(tree, tree / f"o-{config}", *args), log=log, what=what, env=environment(tree),
                detail=build_detail, check=check)
 
 
@@ -151,7 +178,7 @@ def inputs(tree, objdir, targets):
     if not manifest.exists():
         return ""
     state = hashlib.sha256(manifest.read_bytes() + (objdir / ".config").read_bytes())
-    return f"{state.hexdigest()} {' '.join(targets)} {run(['gcc', '--version']).splitlines()[0]}\n"
+    return f"{state.hexdigest()} {' '.join(targets)} {toolchain().splitlines()} {sorted(environment(tree).items())}\n"
 
 
 def build(config, tree, targets=("bzImage",), variables=(), log=None):
@@ -164,13 +191,15 @@ def build(config, tree, targets=("bzImage",), variables=(), log=None):
             return objdir
         built.unlink(missing_ok=True)
         log = log or LOGS / f"build-{tree.name}-{config}.log"
-        # kbuild comes to a single object of arch/x86/lib by two ways, with different flags and at the
-        # same time. One after the other, the same way always has the last word.
-        twice = [target for target in targets if target.startswith("arch/x86/lib/")]
+        # kbuild comes to a single object of these folders by two ways, with different flags (or without objtool) and at
+        # the same time. One after the other, the same way always has the last word.
+        twice = [target for target in targets if target.startswith(TWICE)]
         once = [target for target in targets if target not in twice]
-        for jobs, some in (([], once), (["-j1"], twice)):
+        for jobs, some, file in (([], once, log), (["-j1"], twice, log.with_suffix(".twice.log"))):
             if some:
-                run_make(config, tree, *jobs, *variables, *some, what=f"build {tree.name} {config}", log=log)
+                run_make(config, tree, *jobs, *variables, *some, what=f"build {tree.name} {config}", log=file)
+        # make runs Kconfig when it finds that .config is older than what it depends on.
+        lost_options(config, tree, options(config, tree))
         if state and not variables:
             replace_file(built, state)
     return objdir

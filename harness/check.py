@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import base as base_mod
-from . import gitform, model, report, series
+from . import claims, gitform, model, report, selfmutants, series
 from .common import BUILD, CHECK_PACKAGES, JOBS, OUT, PROGRESS, ROOT, HarnessError, need, say
 
 # Words that codespell takes for misspelled, each with what it is here.
@@ -285,9 +285,40 @@ def mutant(ctx, path):
     series.composed_files(ROOT, ctx.base, extra=[path])
 
 
+def self_mutant(_ctx, item):
+    """A defect of the harness that no unit test sees is one that the next change may bring."""
+    return selfmutants.survives(item)
+
+
+def self_control(_ctx, test):
+    return selfmutants.control(test)
+
+
 def unit_tests(_ctx, module):
     status, output = call([sys.executable, "-W", "error::SyntaxWarning", "-m", "unittest", f"harness.tests.{module}"])
     return output if status else None
+
+
+# ---- README.md ----
+
+def readme_scenarios(_ctx):
+    from . import boot
+    return claims.scenarios(claims.README.read_text(), [name for name in boot.names() if boot.load(name).extra != "yes"])
+
+
+def _claim(name, function):
+    found, why = claims.last(name)
+    if not found:
+        raise Skip(why)
+    return function(claims.README.read_text(), found)
+
+
+def readme_closing(_ctx):
+    return _claim("report.json", claims.closing)
+
+
+def readme_figures(_ctx):
+    return _claim("bench.json", claims.figures)
 
 
 # ---- running them ----
@@ -300,10 +331,14 @@ def _cases(ctx):
     yield "lint", "get_maintainer", get_maintainer, ()
     for name in sorted(ctx.patches, key=lambda name: -(OUT / "series" / name).stat().st_size):
         yield "lint", f"checkpatch {name[:-6]}", checkpatch, (name,)
-    for case in (kernel_doc, shellcheck, spdx, spdxcheck, length, machine_paths):
+    for case in (kernel_doc, shellcheck, spdx, spdxcheck, length, machine_paths, readme_scenarios):
         yield "lint", case.__name__, case, ()
     for case in (reproducible, round_trip, git_am, composed_tree, preimages):
         yield "series", case.__name__, case, ()
+    for test in selfmutants.targets():
+        yield "mutants", f"harness: control {test}", self_control, (test,)
+    for item in selfmutants.load():
+        yield "mutants", f"harness: {item.name}", self_mutant, (item,)
     for path in sorted((ROOT / "harness" / "mutants").glob("*.diff")):
         yield "mutants", f"{path.stem} applies", mutant, (path,)
 
@@ -347,6 +382,8 @@ def cmd_check(_args):
     """make check"""
     begin = time.monotonic()
     entries = check_entries()
+    # make test, which reports all others, has no report of a whole run before it ends.
+    entries += [_judge(None, "lint", case.__name__, case, ()) for case in (readme_closing, readme_figures)]
     if os.environ.get("V"):
         for item in entries:
             say(f"  {item['seconds']:5.1f} s  {item['status']}  {item['suite']}: {item['case']}")

@@ -7,25 +7,30 @@ What runs before the kernel does (the decompressor, the trampolines in real mode
 """
 
 import re
+from collections import Counter
 
-from . import elf
+from . import allow, elf
 from .common import ROOT, HarnessError
 from .report import entry
 
 ALLOW = ROOT / "harness" / "cr3.allow"
+# A number of writes in every build, or BUILD=NUMBER.
+COUNT = re.compile(r"(?:(\w+)=)?([1-9]\d*)")
 WRITE = re.compile(r"mov\s+%\w+,%cr3\b")
 
 
 def allowed(path=ALLOW):
-    """{function: reason}, one "function reason" a line."""
-    found = {}
-    for line in path.read_text().splitlines():
-        if line.strip() and not line.startswith("#"):
-            name, _, reason = line.partition(" ")
-            if not reason.strip() or name in found:
-                raise HarnessError(f"{path.name}: no reason, or named twice: {line}")
-            found[name] = reason.strip()
-    return found
+    """{function: {build: how often, or "" for those that are not named}}."""
+    def counts(text):
+        found = {}
+        for item in text.split(","):
+            match = COUNT.fullmatch(item)
+            if not match or (match[1] or "") in found:
+                raise HarnessError(f"{path.name}: no number of writes, nor one for each build: {text}")
+            found[match[1] or ""] = int(match[2])
+        return found
+
+    return {name: counts(text) for (name,), (text, _) in allow.read(path, allow.words(1, 1)).items()}
 
 
 def writers(path):
@@ -47,27 +52,30 @@ def writers(path):
     return found
 
 
-def judge(found, allow):
-    """What is wrong: [(function, why)] of the builds' {build: {function: ...}}."""
+def judge(found, known):
+    """What is wrong: [(function, why)] of the builds' {build: {function: how often}}."""
     wrong = []
     for build, functions in found.items():
-        for name in sorted(functions.keys() - allow.keys()):
-            wrong.append((name, f"{name}() writes CR3 in the {build} build, and harness/cr3.allow does not say why it may"))
-    # What one compiler inlines is a function of its own for the other.
-    for name in sorted(allow.keys() - {name for functions in found.values() for name in functions}):
-        wrong.append((name, f"harness/cr3.allow names {name}(), which writes CR3 in none of the builds: "
-                            f"{', '.join(found)}"))
+        for name in sorted(functions.keys() | known.keys()):
+            count = functions.get(name, 0)
+            if name not in known:
+                wrong.append((name, f"{name}() writes CR3 in the {build} build, and harness/cr3.allow does not say why it may"))
+                continue
+            # What one compiler inlines is a function of its own for the other: a build that is not named has none.
+            want = known[name].get(build, known[name].get("", 0))
+            if count != want:
+                wrong.append((name, f"{name}() writes CR3 {count} times in the {build} build; harness/cr3.allow says {want}"))
     return wrong
 
 
 def cr3_entries(objdirs):
     """One entry per function that writes CR3. @objdirs: {build: object directory}."""
-    allow, found = allowed(), {}
+    known, found = allowed(), {}
     for build, objdir in objdirs.items():
-        found[build] = writers(objdir / "vmlinux")
+        found[build] = Counter(writers(objdir / "vmlinux"))
         for module in sorted(objdir.glob("**/*.ko")):
             found[build].update(writers(module))
-    wrong = judge(found, allow)
-    names = sorted(allow.keys() | {name for functions in found.values() for name in functions})
+    wrong = judge(found, known)
+    names = sorted(known.keys() | {name for functions in found.values() for name in functions})
     return [entry("+".join(found), "none", "asi", f"cr3_writer:{name}", "fail" if reasons else "pass", "; ".join(reasons))
             for name in names for reasons in [[why for bad, why in wrong if bad == name]]]

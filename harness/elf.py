@@ -2,6 +2,7 @@
 """What checks of built kernels read in object files: symbols, relocations, instructions."""
 
 import bisect
+import os
 import re
 import struct
 import subprocess
@@ -131,17 +132,23 @@ def plain(name):
     return CLONE.sub("", name)
 
 
+def objdump(path, *options):
+    """The lines that objdump prints about @path."""
+    # Else the text that is compared would be in the language of the user.
+    proc = subprocess.run(["objdump", *options, str(path)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env={**os.environ, "LC_ALL": "C"})
+    if proc.returncode:
+        raise HarnessError(f"objdump {path}: {proc.stderr.strip()}")
+    return proc.stdout.splitlines()
+
+
 def instructions(path, sections=(), having=""):
     """[(section, address, text)] of all code, or of @sections, as objdump sees it.
 
     All of a kernel are some millions: @having is a part of the text of those that are wanted.
     """
-    command = ["objdump", "-d", "--no-show-raw-insn", "-w", *(f"--section={name}" for name in sections), str(path)]
-    proc = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if proc.returncode:
-        raise HarnessError(f"objdump {path}: {proc.stderr.strip()}")
     section = ""
-    for line in proc.stdout.splitlines():
+    for line in objdump(path, "-d", "--no-show-raw-insn", "-w", *(f"--section={name}" for name in sections)):
         if line.startswith("Disassembly of section "):
             section = line[len("Disassembly of section "):-1]
             continue

@@ -8,20 +8,24 @@ kernel's page table: harness/entry.allow lists each with the reason, and says wh
 The safe side is the default. All functions of .entry.text may run in a domain, and whatever they call as well,
 unless a line says why not. Of the C functions that enter a domain, what follows the write of CR3 does; of those that
 leave one, what precedes it.
+A line says on which side of the write of CR3 it allows something, and that is looked up in the code; see Sides.
 A line that allows what is not there (any more) is wrong as well.
 """
 
+import bisect
 import fnmatch
 import re
 import struct
 from dataclasses import dataclass, field
 
-from . import elf
+from . import allow, elf
 from .common import ROOT, HarnessError
 from .report import entry
 
 ALLOW = ROOT / "harness" / "entry.allow"
-KINDS = {"user": 1, "enters": 1, "leaves": 1, "inside": 1, "call": 2, "data": 2}
+# Of each kind of line, how many words are not its reason; and which sides it may speak of.
+KINDS = {"user": 1, "enters": 1, "leaves": 1, "inside": 1, "call": 3, "data": 3}
+SIDES = {"call": ("before", "after", "any"), "data": ("before", "after")}
 SECTIONS = (".entry.text", ".noinstr.text")
 THUNKS = ".text..__x86"
 PC_RELATIVE = (2, 4)            # R_X86_64_PC32, R_X86_64_PLT32
@@ -37,6 +41,8 @@ TABLES = {
 CONTROL = re.compile(r"^(?:(?:notrack|bnd|ds|cs) )*(call|jmp|j[a-z]+|loop\w*)\b")
 ENDS = re.compile(r"^(?:(?:notrack|bnd|ds|cs|repz?) )*(jmp|ret|iret|ud2|sysret|hlt)")
 WRITES_CR3 = re.compile(r"^mov\s+%\w+,%cr3\b")
+# The question whether this CPU is in a domain begins so.
+ASKS, ASKED = re.compile(r"^mov\s+%gs:"), "asi_cr3"
 DIRECT = re.compile(r"^\S+\s+(?:\S+ )*?([0-9a-f]+)(?: <|$)")
 
 
@@ -46,30 +52,39 @@ class Rules:
     lines: dict = field(default_factory=dict)       # (kind, names): reason
     used: set = field(default_factory=set)
 
-    def allows(self, kind, *names):
-        """Is there a line for it? Names of a line may be globs."""
-        found = [key for key in self.lines if key[0] == kind and
-                 all(fnmatch.fnmatchcase(name, glob) for name, glob in zip(names, key[1]))]
+    def allows(self, kind, *names, sides=()):
+        """Is there a line for it? Names of a line may be globs. @sides: those on which it is, if such a line says one."""
+        found = [key for key in self.lines if key[0] == kind and self._matches(key, names) and
+                 (kind not in SIDES or key[1][0] == "any" or key[1][0] in sides)]
         self.used.update(found)
         return bool(found)
+
+    def other_side(self, kind, *names):
+        """What lines for it say of the other side, for a message."""
+        found = sorted({key[1][0] for key in self.lines if key[0] == kind and self._matches(key, names)})
+        return f" (harness/entry.allow: only {' and '.join(found)} the write of CR3)" if found else ""
+
+    @staticmethod
+    def _matches(key, names):
+        globs = key[1][1:] if key[0] in SIDES else key[1]
+        return all(fnmatch.fnmatchcase(name, glob) for name, glob in zip(names, globs, strict=True))
 
     def stale(self):
         return sorted(f"{kind} {' '.join(names)}" for kind, names in self.lines.keys() - self.used)
 
 
 def rules(path=ALLOW):
-    """Read the list: "KIND NAME... reason"."""
-    found = {}
-    for line in path.read_text().splitlines():
-        if not line.strip() or line.startswith("#"):
-            continue
-        words = line.split()
-        count = KINDS.get(words[0], 0)
-        key = words[0], tuple(words[1:count + 1])
-        if not count or len(words) < count + 2 or key in found:
-            raise HarnessError(f"{path.name}: no such kind, no reason, or there twice: {line}")
-        found[key] = " ".join(words[count + 1:])
-    return Rules(found)
+    """Read the list: "KIND NAME... reason", with the side before the names if the kind has one."""
+    def split(line):
+        kind = line.split()[0]
+        if kind not in KINDS:
+            raise ValueError("no such kind")
+        key, rest = allow.words(KINDS[kind] + 1)(line)
+        if kind in SIDES and key[1] not in SIDES[kind]:
+            raise ValueError(f"no such side (there are: {', '.join(SIDES[kind])})")
+        return (kind, key[1:]), rest
+
+    return Rules(allow.read(path, split))
 
 
 @dataclass
@@ -111,6 +126,26 @@ class Kernel:
             self._read(number)
         self._alternatives()
         self._jump_labels()
+        self.look_around()
+
+    def look_around(self):
+        """What of functions others have to know: where they are entered, and who of them writes CR3 or leaves domains."""
+        self.entered, self.cached = {}, {}
+        for function in self.functions.values():
+            for reference in function.references:
+                target = self.function_at(reference.section, reference.offset)
+                # A place in the function itself that is not branched to is pushed, for an IRET.
+                if target and (target is not function or not reference.control):
+                    key = reference.section, target.symbol.value, target.symbol.name
+                    self.entered.setdefault(key, set()).add(reference.offset)
+        flows = [Flow(function) for function in self.functions.values()]
+        self.writers = {flow.function.name for flow in flows if flow.writes()}
+        self.leavers = {flow.function.name for flow in flows if flow.ways_out()}
+
+    def sides(self, key, entering):
+        if key not in self.cached:
+            self.cached[key] = Sides(self, key, entering)
+        return self.cached[key]
 
     @staticmethod
     def _unique(file):
@@ -188,7 +223,9 @@ class Kernel:
             function = self.function_at(section, site) if section in self.chosen else None
             if not function:
                 continue
-            length = body[number * ALT_INSTR + ALT_INSTR - 1]
+            replaced, length = body[number * ALT_INSTR + ALT_INSTR - 2:number * ALT_INSTR + ALT_INSTR]
+            # What takes the place of a jump may be nothing.
+            function.extra.setdefault(site, []).append(site + replaced)
             if where not in replacements:
                 replacements[where] = self.object.relocations(where)
             for item in replacements[where]:
@@ -211,16 +248,24 @@ class Kernel:
         return bool(reference.section and self.object.sections[reference.section].flags & elf.SHF_EXECINSTR)
 
     def address(self, reference):
-        """Where the linked kernel has what is referred to; None if that can't be told."""
+        """Where the linked kernel has what is referred to; None if that can't be told.
+
+        The linker has put the pieces of a section into another order there than in vmlinux.o, so it is only told by
+        the symbol itself; or, for one of a name that is there twice, by its neighbours, if they agree.
+        """
         if not reference.section:
             return self.addresses.get(reference.name, 0) + reference.offset if reference.name in self.addresses else None
         if reference.section not in self.bases:
-            self.bases[reference.section] = next(
-                (self.addresses[symbol.name] - symbol.value for symbol in self.object.symbols
-                 if symbol.section == reference.section and symbol.kind != elf.STT_SECTION
-                 and symbol.name in self.addresses and symbol.size), None)
-        base = self.bases[reference.section]
-        return None if base is None else base + reference.offset
+            self.bases[reference.section] = sorted(
+                (symbol.value, symbol.value + symbol.size, self.addresses[symbol.name] - symbol.value)
+                for symbol in self.object.symbols if symbol.section == reference.section and symbol.size
+                and symbol.kind != elf.STT_SECTION and symbol.name in self.addresses)
+        known = self.bases[reference.section]
+        index = bisect.bisect_right(known, (reference.offset, float("inf")))
+        below, above = known[:index][-1:], known[index:index + 1]
+        found = {base for start, end, base in below if start <= reference.offset < end} or \
+            ({base for _, _, base in below + above} if below and above else set())
+        return found.pop() + reference.offset if len(found) == 1 else None
 
     def entry_set(self):
         """[(name, start, end)] of what each domain maps; per-CPU variables are at their offsets, which are small."""
@@ -239,54 +284,133 @@ class Kernel:
         return found
 
 
+class Flow:
+    """Where control goes within a function."""
+
+    def __init__(self, function):
+        self.function = function
+        self.following = {address: end for address, end, _ in function.code}
+        self.texts = {address: text for address, _, text in function.code}
+        self.targets = {}
+        for reference in function.references:
+            if reference.control and function.holds(reference.offset):
+                self.targets.setdefault(reference.site, []).append(reference.offset)
+        for site, places in function.extra.items():
+            self.targets.setdefault(site, []).extend(places)
+
+    def reachable(self, todo, stops=(), cuts=()):
+        """All addresses that are come to from @todo, but not over an instruction of @stops nor a (from, to) of @cuts."""
+        todo, seen = list(todo), set()
+        while todo:
+            address = todo.pop()
+            if address in seen or address not in self.texts:
+                continue
+            seen.add(address)
+            if address in stops:
+                continue
+            places = list(self.targets.get(address, []))
+            if not ENDS.match(self.texts[address]):
+                places.append(self.following[address])
+            todo += [place for place in places if (address, place) not in cuts]
+        return seen
+
+    def writes(self):
+        return {address for address, text in self.texts.items() if WRITES_CR3.match(text)}
+
+    def calls(self, names):
+        """The calls of functions of @names, or jumps to them; those of the function itself are none."""
+        return {reference.site for reference in self.function.references if reference.control and reference.name in names
+                and not self.function.holds(reference.offset)}
+
+    def after(self, addresses):
+        return [self.following[address] for address in addresses]
+
+    def ways_out(self):
+        """{the first address: the branches} of each run of instructions that asks whether this is a domain, and leaves it.
+
+        Such a run ends with a write of CR3, and its branches go where this is none.
+        """
+        asks = {reference.site for reference in self.function.references
+                if reference.name == ASKED and ASKS.match(self.texts.get(reference.site, ""))}
+        found, run, begin = {}, [], None
+        for address, text in sorted(self.texts.items()):
+            if begin is None and address in asks:
+                begin, run = address, []
+            if begin is None:
+                continue
+            if WRITES_CR3.match(text):
+                found[begin], begin = run, None
+            elif ENDS.match(text) or text.startswith("call"):
+                begin = None
+            elif CONTROL.match(text):
+                run.append(address)
+        return found
+
+
+class Sides:
+    """On which side of the write of CR3 are the instructions of a function?
+
+    after:  whichever way they are come to, the domain has been left by then, if there was one: by a write of CR3, by the
+            question whether this is a domain, by a call of who asks it; or there was a SWAPGS, which is for those who come
+            from user mode or go there.
+    before: they are not come to after a write of CR3, and lead to one, with no SWAPGS between. In a function that writes
+            CR3 not itself, the call of one that does it to enter a domain is such a write.
+
+    What cannot be told is on neither side: code that nothing is seen to go to, for one.
+    """
+
+    def __init__(self, kernel, key, entering):
+        self.flow = flow = Flow(kernel.functions[key])
+        function, swapgs = flow.function, {address for address, text in flow.texts.items() if text.startswith("swapgs")}
+        starts = {function.symbol.value, *kernel.entered.get(key, ()), *flow.after(flow.calls(entering - {function.name}))}
+        if function.name in entering:
+            starts.update(flow.after(flow.writes()))
+        out = flow.ways_out()
+        cuts = {(site, place) for branches in out.values() for site in branches for place in flow.targets.get(site, [])}
+        # Where the question is an alternative, whoever has none has no domains.
+        cuts |= {(site, place) for site, places in function.extra.items() if site in flow.following and out.keys() & set(places)
+                 for place in {flow.following[site], *places} - out.keys()}
+        stops = flow.writes() | swapgs | flow.calls(kernel.leavers)
+        unseen = flow.texts.keys() - flow.reachable(starts)
+        self.inside = flow.reachable(starts, stops, cuts) | unseen
+        self.switches = flow.writes() or flow.calls(entering & kernel.writers)
+        self.behind = flow.reachable(flow.after(self.switches)) | unseen
+        self.swapgs = swapgs
+
+    def of(self, address):
+        found = set()
+        if address not in self.inside:
+            found.add("after")
+        if address not in self.behind and self.flow.reachable([address], self.swapgs) & self.switches:
+            found.add("before")
+        return found
+
+
 def part_inside(function, entering, leaving):
     """The addresses of @function that may run in a domain, and whether it enters or leaves one at all.
 
     If it is of those @entering, all that follows a write of CR3 or a call of another one of them; if it is of those
     @leaving, all before it has come to a write of CR3 or to a call of another one.
     """
-    def switches(others):
-        calls = {reference.site for reference in function.references if reference.control and reference.name in others
-                 and not function.holds(reference.offset)}
-        return {address for address, _, text in function.code if WRITES_CR3.match(text) or address in calls}
-
-    following = {address: end for address, end, _ in function.code}
-    texts = {address: text for address, _, text in function.code}
-    targets = {}
-    for reference in function.references:
-        if reference.control and function.holds(reference.offset):
-            targets.setdefault(reference.site, []).append(reference.offset)
-    for site, places in function.extra.items():
-        targets.setdefault(site, []).extend(places)
-
-    def reachable(todo, but):
-        seen = set()
-        while todo:
-            address = todo.pop()
-            if address in seen or address not in texts:
-                continue
-            seen.add(address)
-            if address in but:
-                continue
-            todo += targets.get(address, [])
-            if not ENDS.match(texts[address]):
-                todo.append(following[address])
-        return seen
-
-    enters, leaves = switches(entering), switches(leaving)
+    flow = Flow(function)
+    enters, leaves = (flow.writes() | flow.calls(others) for others in (entering, leaving))
     part, known = set(), True
     if function.name in entering:
-        part |= reachable([following[address] for address in enters], ())
+        part |= flow.reachable(flow.after(enters))
         known &= bool(enters)
     if function.name in leaving:
-        part |= reachable([function.symbol.value], leaves)
+        part |= flow.reachable([function.symbol.value], leaves)
         known &= bool(leaves)
     return part, known
 
 
+def named(allow, kind):
+    return {names[0] for found, names in allow.lines if found == kind}
+
+
 def walk(kernel, allow):
     """{function: addresses, or None for all of it} of what may run in a domain, and [(function, problem)]."""
-    entering, leaving = ({names[0] for kind, names in allow.lines if kind == wanted} for wanted in ("enters", "leaves"))
+    entering, leaving = named(allow, "enters"), named(allow, "leaves")
     inside, problems, todo = {}, [], []
     text = {kernel.object.number(name) for name in SECTIONS}
     entry_text = kernel.object.number(".entry.text")
@@ -313,17 +437,19 @@ def walk(kernel, allow):
                 continue
             if not reference.control or (reference.section == key[0] and function.holds(reference.offset)):
                 continue
-            if reference.name in entering | leaving or allow.allows("call", function.name, reference.name):
+            if reference.name in entering | leaving:
+                continue
+            if allow.allows("call", function.name, reference.name, sides=kernel.sides(key, entering).of(reference.site)):
                 continue
             callee = kernel.function_at(reference.section, reference.offset)
             if callee:
                 todo.append(((reference.section, callee.symbol.value, callee.symbol.name), None))
             else:
                 problems.append((function.name, f"calls {reference.name}, which is outside of {' and '.join(SECTIONS)}: "
-                                                f"{reference.text}"))
+                                                f"{reference.text}{allow.other_side('call', function.name, reference.name)}"))
         for address, _, line in function.code:
             if CONTROL.match(line) and "*" in line and key[0] in text and (part is None or address in part) and \
-               not allow.allows("call", function.name, "*"):
+               not allow.allows("call", function.name, "*", sides=kernel.sides(key, entering).of(address)):
                 problems.append((function.name, f"calls or jumps to wherever a register or variable says: {line}"))
     return inside, problems
 
@@ -347,10 +473,12 @@ def check(kernel, allow):
                 continue
             if address is not None and any(start <= address < end for _, start, end in mapped):
                 continue
-            if allow.allows("data", function.name, reference.name):
+            sides = kernel.sides(key, named(allow, "enters")).of(reference.site)
+            if allow.allows("data", function.name, reference.name, sides=sides):
                 continue
             problems.append(f"{function.name}() may run in a domain and refers to {reference.name}, which a domain may "
-                            f"lack: {reference.text.split('#')[0].strip()}")
+                            f"lack: {reference.text.split('#')[0].strip()}"
+                            f"{allow.other_side('data', function.name, reference.name)}")
     return sorted({kernel.functions[key].name for key in inside}), sorted(set(problems))
 
 

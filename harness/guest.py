@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Builds the guest's programs and modules, and packs them into an initramfs."""
 
+import hashlib
 import re
 import shutil
 import stat
@@ -22,16 +23,25 @@ APPLETS = ("sh ls cat echo grep dmesg mount ps top sleep mkdir rm cp mv ln head 
 def programs():
     """Compile each guest/NAME.c into a static program that only needs the kernel."""
     PROGRAMS.mkdir(parents=True, exist_ok=True)
-    headers = max((path.stat().st_mtime_ns for path in SOURCES.glob("*.h")), default=0)
-    built = []
-    for source in sorted(SOURCES.glob("*.c")):
-        target = PROGRAMS / source.stem
-        newest = max(headers, source.stat().st_mtime_ns)
-        if not target.exists() or target.stat().st_mtime_ns < newest:
-            run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o", target, source],
-                log=LOGS / f"guest-{source.stem}.log", what=f"compile guest/{source.name}")
-        built.append(target)
-    return built
+    command = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread"]
+    common = "\0".join([*command, run(["gcc", "--version"])])
+    common = [common.encode(), *(path.read_bytes() for path in sorted(SOURCES.glob("*.h")))]
+    return [compiled(source, command, common) for source in sorted(SOURCES.glob("*.c"))]
+
+
+def compiled(source, command, common):
+    """The program of one source. The key beside it is of all that went into it: no time stamp is believed."""
+    target, stamp = PROGRAMS / source.stem, PROGRAMS / f"{source.stem}.key"
+    key = hashlib.sha256()
+    for part in [*common, source.read_bytes()]:
+        key.update(hashlib.sha256(part).digest())
+    key = key.hexdigest()
+    if not target.exists() or not stamp.exists() or stamp.read_text() != key:
+        # What a compiler that is killed leaves behind has no key.
+        stamp.unlink(missing_ok=True)
+        run([*command, "-o", target, source], log=LOGS / f"guest-{source.stem}.log", what=f"compile guest/{source.name}")
+        replace_file(stamp, key)
+    return target
 
 
 def external_modules(config, tree):

@@ -1,181 +1,102 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Two proofs about the series by compiling: off means off, and every prefix of it compiles."""
+"""Off means off: with our options off, the series changes no code and no data of the kernel.
 
-import hashlib
-import json
+The base built as a distribution would, and the series built in the same way without its options, are compared
+object by object in the form of canonical.py: all that is compiled from a file that the series edits, or
+includes such a header. Of a header that nearly all include, one object a folder is compared.
+"""
+
 import re
-import subprocess
+from collections import Counter
 
-from . import build, series
+from . import allow, build, canonical, kbuild, model, series
 from .base import ensure_base
-from .common import BUILD, LOGS, ROOT, HarnessError, replace_file, tail
+from .common import BUILD, ROOT
 from .report import entry
 
 ALLOW = ROOT / "harness" / "identity.allow"
-SYMBOL_LINE = re.compile(r"^(?:[0-9a-f]+ )?<(.+)>:$")
-# "<symbol+0x12>" behind a branch or a call.
-TARGET = re.compile(r"<([^>+]+)(\+0x[0-9a-f]+)?>")
-# Text that moves when an unrelated function gets one string or one "once" flag more.
-MOVING = re.compile(r"(\.rodata\.str[\w.]*|\.rodata\.cst[\w.]*|\.data\.once|__bug_table|\.rodata|\.altinstr_aux)[+-]0x[0-9a-f]+(?:[+-]0x[0-9a-f]+)?")
-# Numbers that the compiler gives to equal names.
-UNIQUE = re.compile(r"(__UNIQUE_ID_\w*?|\.)\d+\b")
-
-
-def objects(paths):
-    return [re.sub(r"\.[cS]$", ".o", path) for path in paths]
-
-
-def functions(path):
-    """{function: its normalised code and relocations} of an object file."""
-    proc = subprocess.run(["objdump", "-d", "-r", "-z", "--no-addresses", str(path)], text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if proc.returncode:
-        raise HarnessError(f"objdump {path}: {proc.stderr.strip()}")
-    found, name = {}, None
-    for line in proc.stdout.splitlines():
-        match = SYMBOL_LINE.match(line)
-        if match:
-            name = UNIQUE.sub(r"\1N", match[1])
-            while name in found:        # static functions of one name
-                name += "'"
-            found[name] = []
-        elif name and line.startswith(("\t", " ")):
-            target = TARGET.search(line)
-            if target and UNIQUE.sub(r"\1N", target[1]) != name and "R_X86_64" not in line:
-                # A call of a neighbour without relocation: the distance says nothing, its name does.
-                line = line.split("\t")[-1]
-                line = re.sub(r"\b[0-9a-f]+ <", "<", line)
-            found[name].append(UNIQUE.sub(r"\1N", MOVING.sub(r"\1", line)))
-    # Padding between functions belongs to neither.
-    padding = re.compile(r"\t(nop|xchg +%ax,%ax|int3|cs nop|data16)")
-    for lines in found.values():
-        while lines and padding.search(lines[-1]):
-            lines.pop()
-    return {name: "\n".join(lines) for name, lines in found.items()}
+BASE, SERIES = BUILD / "base", BUILD / "src"
+# What the compiler makes of one function, and what canonical.py appends to names that are there twice.
+PART = re.compile(r"(\.cold|\.isra|\.constprop|\.part|\.N|')+$")
 
 
 def allowed():
     """{function: slug} of the changes made on purpose, one "function slug reason" a line."""
-    found = {}
-    if ALLOW.exists():
-        for line in ALLOW.read_text().splitlines():
-            if line.strip() and not line.startswith("#"):
-                words = line.split(maxsplit=2)
-                if len(words) != 3:
-                    raise HarnessError(f"harness/identity.allow: not \"function slug reason\": {line}")
-                found[words[0]] = words[1]
-    return found
+    return {name: slug for (name,), (slug, _) in allow.read(ALLOW, allow.words(1, 1)).items()}
 
 
-def touched_old_files(base):
-    """The .c and .S files of the kernel that the series edits."""
-    steps = series.prefixes()
-    return [path for path in (steps[-1][1] if steps else []) if (base / path).exists()]
+def table_differs(before, after, functions):
+    """Do two forms of a table differ in more than what they say about functions that are allowed to?
+
+    The first line is what is not a reference: lengths and flags, which say nothing without the rest.
+    """
+    one, other = before.split("\n"), after.split("\n")
+    changed = list(((Counter(one[1:]) - Counter(other[1:])) + (Counter(other[1:]) - Counter(one[1:]))).elements())
+    if not changed:
+        return one[0] != other[0]
+    # A replacement of instructions has no name of its own, and is on behalf of the function that the table names beside it.
+    ours = re.compile(r"^\d+ (?:(?:" + "|".join(map(re.escape, functions)) + r")(?:\.\w+)*[+-]\d+$|\.altinstr_(?:replacement|aux)\b)")
+    return not functions or not all(ours.match(line) for line in changed)
 
 
-def in_configuration(tree, config, paths):
-    """Those of @paths that a full build of @config has compiled in @tree."""
-    return [path for path in paths if (tree / f"o-{config}" / objects([path])[0]).exists()]
+def differences(before, after, functions):
+    """({names that differ}, {functions allowed to differ that do}) of two canonical objects."""
+    differ = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    used = {PART.sub("", name) for name in differ} & set(functions)
+    bad = set()
+    for name in differ:
+        if PART.sub("", name) in used:
+            continue
+        if name.startswith("["):
+            # Replacements are code without a name: their table tells whose they are.
+            if used and (name.startswith("[.altinstr_") or
+                         not table_differs(before.get(name, ""), after.get(name, ""), used)):
+                continue
+        bad.add(name)
+    return bad, used
+
+
+def compare(name, functions):
+    """"" or what differs in the object @name, and the allowed functions that do."""
+    before, after = (canonical.read(path / name) for path in (BASE / "o-release", SERIES / "o-off"))
+    bad, used = differences(before, after, functions)
+    return f"differs from the base with our options off: {', '.join(sorted(bad))}" if bad else "", used
+
+
+def chosen_objects(objects, edited):
+    """The objects to compare, and {edited source file: why none is}."""
+    names, none = set(), {}
+    for path in edited:
+        found, _ = objects.affected([path])
+        names |= found
+        if path.endswith((".c", ".S", ".h")) and not found and not path.endswith("vmlinux.lds.h"):
+            none[path] = "not part of the configuration"
+    return sorted(names), none
 
 
 def identity_entries():
-    """One entry per touched file: with our options off, its functions are those of the base."""
-    base, src = BUILD / "base", BUILD / "src"
-    series.patched_tree(base, upto="")
-    series.patched_tree(src)
-    touched = touched_old_files(ensure_base())
-    built = in_configuration(src, "release", touched)
-    entries = [entry("off", "none", "series", f"identity:{path}", "skip", "not part of the configuration")
-               for path in touched if path not in built]
-    if not built:
-        return entries
-    # What is allowed to differ later must not break the build now, hence both in the same way.
-    build.build("off", base, objects(built))
-    build.build("off", src, objects(built))
-    allow, changed = allowed(), set()
-    for path in built:
-        before, after = (functions(tree / "o-off" / objects([path])[0]) for tree in (base, src))
-        differ = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-        changed |= {re.sub(r"(\.cold|\.isra|\.constprop|\.part|\.N|')+$", "", name) for name in differ}
-        bad = sorted(name for name in differ
-                     if re.sub(r"(\.cold|\.isra|\.constprop|\.part|\.N|')+$", "", name) not in allow)
-        why = f"differs from the base with our options off: {', '.join(bad)}" if bad else ""
-        entries.append(entry("off", "none", "series", f"identity:{path}", "fail" if bad else "pass", why))
-    stale = sorted(set(allow) - changed)
+    """One entry per object: with our options off, it is that of the base."""
+    base = ensure_base()
+    series.patched_tree(BASE, upto="")
+    series.patched_tree(SERIES)
+    # The configuration "release" of the base is "off": there, none of our options exists.
+    before = build.build("release", BASE, ("bzImage", "modules"))
+    edited = [path for path in model.overlay(model.compose(model.load(), base)) if (base / path).exists()]
+    names, none = chosen_objects(kbuild.Objects(before, kbuild.archive_members(before)), edited)
+    entries = [entry("off", "none", "series", f"identity:{path}", "skip", why) for path, why in sorted(none.items())]
+    if not names:
+        return [*entries, entry("off", "none", "series", "identity", "fail", "no object to compare: the base has none that the series edits")]
+    build.build("off", SERIES, [*names, "arch/x86/kernel/vmlinux.lds"])
+    functions, changed = allowed(), set()
+    for name in names:
+        why, used = compare(name, functions)
+        changed |= used
+        entries.append(entry("off", "none", "series", f"identity:{name}", "fail" if why else "pass", why))
+    scripts = [(path / "arch/x86/kernel/vmlinux.lds").read_text() for path in (before, SERIES / "o-off")]
+    same = [re.sub(r"\s+", " ", text) for text in scripts]
+    entries.append(entry("off", "none", "series", "identity:vmlinux.lds", "pass" if same[0] == same[1] else "fail",
+                         "" if same[0] == same[1] else "the linker script differs with our options off"))
+    stale = sorted(functions.keys() - changed)
     entries.append(entry("off", "none", "series", "identity:allow", "fail" if stale else "pass",
                          f"harness/identity.allow names what does not differ: {', '.join(stale)}" if stale else ""))
-    return entries
-
-
-def _digest(composed):
-    """A hash of everything that the build of a prefix depends on."""
-    state = hashlib.sha256()
-    for path, text in sorted(composed.items()):
-        state.update(f"{path} {hashlib.sha256(text.data).hexdigest()}\n".encode())
-    for path in sorted((ROOT / "configs").glob("*.config")):
-        state.update(path.read_bytes())
-    return state.hexdigest()
-
-
-def prefix_entries():
-    """One entry per prefix and configuration: the objects that it touches compile.
-
-    A prefix that compiled is not compiled again while its text and the fragments stay the same.
-    """
-    tree, done_file = BUILD / "prefix", BUILD / "prefix.done"
-    base = ensure_base()
-    try:
-        done = json.loads(done_file.read_text())
-    except (OSError, ValueError):
-        done = {}
-    entries = []
-    for slug, touched in series.prefixes():
-        key = _digest(series.composed_files(ROOT, base, slug))
-        for config in ("debug", "off"):
-            # Only what a whole build of the series compiles: a driver that is off has no object.
-            wanted = in_configuration(BUILD / "src", "debug", touched)
-            if config == "off":
-                wanted = [path for path in wanted if (base / path).exists()]
-            problem = ""
-            if wanted and done.get(f"{slug} {config}") != key:
-                series.patched_tree(tree, upto=slug)
-                log = LOGS / f"prefix-{slug}-{config}.log"
-                try:
-                    build.build(config, tree, objects(wanted), log=log)
-                    done[f"{slug} {config}"] = key
-                    replace_file(done_file, json.dumps(done, indent=1, sort_keys=True))
-                except HarnessError as err:
-                    problem = f"does not compile: {str(err).splitlines()[0]}; log: {log.relative_to(ROOT)}"
-            item = entry(config, "none", "series", f"prefix:{slug}", "fail" if problem else "pass", problem)
-            if problem:
-                item["tail"] = tail(log, 12)
-            entries.append(item)
-    return entries
-
-
-def warning_entries():
-    """One entry per new file of ours: silent with W=1, sparse and objtool."""
-    tree = BUILD / "src"
-    series.patched_tree(tree)
-    steps = series.prefixes()
-    base = ensure_base()
-    entries = []
-    ours = [path for path in (steps[-1][1] if steps else []) if not (base / path).exists()]
-    for path in ours:
-        name = objects([path])[0]
-        log = LOGS / f"lint-{path.replace('/', '_')}.log"
-        (tree / "o-lint" / name).unlink(missing_ok=True)
-        problem = ""
-        try:
-            build.build("lint", tree, [name], log=log, variables=[
-                "W=1", "C=2", "CF=-Wsparse-error -fdiagnostic-prefix -D__CHECK_ENDIAN__", "KCFLAGS=-Werror"])
-        except HarnessError as err:
-            problem = str(err).splitlines()[0]
-        text = log.read_text(errors="replace") if log.exists() else ""
-        noise = [line.strip() for line in text.splitlines() if re.search(r"warning:|error:|objtool", line) and "CC " not in line
-                 and "tools/objtool" not in line and "Leaving directory" not in line and "DESCEND" not in line]
-        if noise:
-            problem = noise[0]
-        entries.append(entry("lint", "none", "lint", f"warnings:{path}", "fail" if problem else "pass",
-                             f"{problem}; log: {log.relative_to(ROOT)}" if problem else ""))
     return entries

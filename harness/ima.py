@@ -4,7 +4,7 @@
 import os
 import re
 
-from . import boot, build, guest, series
+from . import boot, build, guest, judge, series
 from .common import BUILD, ROOT
 from .report import entry
 
@@ -17,6 +17,17 @@ def scenario_for(kernel):
     """The machine, which is the same for both kernels; so is the initramfs, but for the kernel in its /boot."""
     return boot.Scenario(f"ima-{kernel}", build=CONFIG, smp=2, cmdline="ima_policy=tcb|critical_data", run=STEPS,
                          programs=["evmctl"], tpm="yes", kexec="yes", dump="yes", timeout=300)
+
+
+def story_scenario(kernel):
+    """The machine that the attack of the story is let loose on."""
+    return boot.Scenario(f"ima-story-{kernel}", build=CONFIG, cmdline="ima_policy=tcb", run=["ima:story"],
+                         programs=["evmctl"], tpm="yes")
+
+
+def scenarios():
+    """All machines of this file."""
+    return [make(kernel) for make in (scenario_for, story_scenario) for kernel in KERNELS]
 
 
 def digests(path):
@@ -87,8 +98,7 @@ def story_boots():
     jobs, boots = [], {}
     for kernel, tree in KERNELS.items():
         objdir = build.build(CONFIG, tree, ("bzImage", "modules"))
-        scenario = boot.Scenario(f"ima-story-{kernel}", build=CONFIG, cmdline="ima_policy=tcb", run=["ima:story"],
-                                 programs=["evmctl"], tpm="yes")
+        scenario = story_scenario(kernel)
         jobs.append((scenario, objdir, guest.initramfs(CONFIG, tree, objdir, scenario)))
     boot.run_boots(jobs, finished=lambda run, _: boots.update({run.scenario.name: run}))
     return {kernel: boots[f"ima-story-{kernel}"] for kernel in KERNELS}
@@ -112,7 +122,7 @@ def story_table(boots):
 def story_problem(boots):
     """"" if the attack went as it must: it works on the base and is noticed there by evmctl alone."""
     for kernel, run in boots.items():
-        failures = [item for item in boot.judge(run) if item["status"] == "fail"]
+        failures = [item for item in judge.judge(run) if item["status"] == "fail"]
         if failures:
             return f"{kernel}: {failures[0]['why']}"
         lines = story_lines(run)

@@ -43,27 +43,30 @@ def composed_files(root, base, upto=None, extra=()):
     return _with_extra(model.overlay(steps), base, extra)
 
 
-def patched_tree(dest, upto=None, extra=(), root=ROOT, base=None):
+def patched_tree(dest, upto=None, extra=(), root=ROOT, base=None, like=None):
     """Make or update at @dest a source tree to build: the base with the series up to @upto, then @extra.
 
     Files of the base are hard links. Everything else is written as a new file, and only when its text
     changes, so that make rebuilds what must be rebuilt. A file that goes back to the base's text is
     a copy with a new time: a link would have the base's old time, and make would not see the change.
     Folders o-* (build output) and files that nobody here has put there are left alone.
+    When the tree is new, what is written has the time that the same text has in the tree @like, so that objects
+    of that one are good here.
     """
     base = Path(base or base_mod.ensure_base(root))
     dest = Path(dest)
     want = composed_files(root, base, upto, extra)
     with base_mod.locked(dest.with_name(dest.name + ".lock")):
-        _Tree(dest, base).update(want)
+        _Tree(dest, base, like).update(want)
     return dest
 
 
 class _Tree:
     """The files of @dest against the base; the manifest lists those that are not links to the base."""
 
-    def __init__(self, dest, base):
+    def __init__(self, dest, base, like=None):
         self.dest = dest
+        self.like = like
         self.base = base
         self.pristine = base_mod.read_file_list(base)
         self.fresh = True
@@ -158,6 +161,9 @@ class _Tree:
             if not (target.is_file() and not target.is_symlink() and target.stat().st_nlink == 1 and target.read_bytes() == data):
                 replace_file(target, data)
             target.chmod(0o755 if text.executable else 0o644)
+            same = self.like / path if self.like and self.fresh else None
+            if same and same.is_file() and same.read_bytes() == data:
+                os.utime(target, ns=(same.stat().st_atime_ns, same.stat().st_mtime_ns))
         st = target.lstat()
         self.manifest[path] = [hashlib.sha256(data).hexdigest(), st.st_size, st.st_mtime_ns]
 
@@ -165,16 +171,6 @@ class _Tree:
         while folder != self.dest and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
             folder = folder.parent
-
-
-def prefixes(root=ROOT):
-    """[(slug, touched)]: for each patch in order, the .c and .S files that the series up to and including it touches."""
-    touched = set()
-    result = []
-    for patch in model.load(root).patches:
-        touched.update(path for path in [*patch.new, *patch.edits] if path.endswith((".c", ".S")))
-        result.append((patch.slug, sorted(touched)))
-    return result
 
 
 # ---- commands ----

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """make run: the patched kernel boots and shows what it protects. make shell: a prompt in it."""
 
-import os
 import re
 import subprocess
 import time
 
-from . import boot, build, guest, ima, series
+from . import boot, build, guest, ima, judge, series
 from .common import BUILD, PACKAGES, PROGRESS, ROOT, HarnessError, need, say, tail
 
 CONFIG = "release"
@@ -66,9 +65,9 @@ def cmd_run(_args):
     finally:
         run.stop()
     text = run.log.read_text(errors="replace")
-    problem = verdict(demo_lines(text), len(scenario.run))
+    problem = verdict(demo_lines(text), sum(step.endswith("demo") for step in scenario.run))
     if not problem:
-        failures = [item for item in boot.judge(run) if item["status"] == "fail"]
+        failures = [item for item in judge.judge(run) if item["status"] == "fail"]
         problem = failures[0]["why"] if failures else ""
     log = run.log.relative_to(ROOT)
     say()
@@ -106,10 +105,11 @@ def kernel_version(text):
     return match[1] if match else "kernel"
 
 
-def cmd_shell(_args):
+def cmd_shell(_args, session):
     objdir, initrd = prepare()
     cmdline = "console=ttyS0,115200 panic=-1 quiet ftrace=nop steps=shell"
     command = boot.qemu_command(objdir / "arch/x86/boot/bzImage", initrd, cmdline, smp=2, interactive=True)
     say("booting; `exit` powers off, Ctrl-A x ends QEMU")
     PROGRESS.clear()
-    return subprocess.call(command, env={**os.environ})
+    session.release()       # it has been built, and whoever is at the prompt may stay there
+    return subprocess.call(command)

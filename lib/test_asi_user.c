@@ -444,8 +444,9 @@ static noinline int load_round(struct shared *s, struct tally *tally, unsigned i
 		if (i % 32 == 1 && round % 8 == 1) {
 			raw_local_irq_save(flags);
 			inside = is_inside(s);
+			/* What throws it out meanwhile is a fault, of which asi_exit() tells. */
 			good &= self_nmi(&tally->nmi) && !tally->nmi.restricted &&
-				is_inside(s) == inside;
+				(inside || !is_inside(s));
 			raw_local_irq_restore(flags);
 			tally->nmis++;
 		}
@@ -456,7 +457,8 @@ static noinline int load_round(struct shared *s, struct tally *tally, unsigned i
 		cpu_relax();
 	}
 	err = asi_exit(s->asi);
-	if (!good || ended != !!err)
+	/* Where all functions are traced, it may be the call of asi_exit() that ends it. */
+	if (!good || (ended && !err))
 		return -EINVAL;
 
 	return err;

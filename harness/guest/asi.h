@@ -6,37 +6,13 @@
 #ifndef HARNESS_ASI_H
 #define HARNESS_ASI_H
 
-#include <stdbool.h>
+#include "kernel.h"
 
-#include "ktap.h"
-
-#define DEBUGFS		"/sys/kernel/debug/"
 #define ASI_DOMAIN	DEBUGFS "asi_test/domain"
 #define ASI_DOMAINS	DEBUGFS "asi/domains"
 #define ASI_STATS	DEBUGFS "asi/stats"
 #define ASI_FAULTS	DEBUGFS "asi/faults"
 #define CR3_ADDRESS	0x000ffffffffff000UL
-
-/* What follows "@key " at the start of a line of @text; NULL: there is none. */
-static inline const char *value_in(const char *text, const char *key)
-{
-	size_t len = strlen(key);
-
-	while (text && *text) {
-		if (!strncmp(text, key, len) && text[len] == ' ')
-			return text + len + 1;
-		text = strchr(text, '\n');
-		text += !!text;
-	}
-	return NULL;
-}
-
-static inline long number_in(const char *text, const char *key)
-{
-	const char *value = value_in(text, key);
-
-	return value ? strtol(value, NULL, 0) : -1;
-}
 
 static inline unsigned long address_in(const char *text, const char *key)
 {

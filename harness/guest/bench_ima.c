@@ -22,6 +22,7 @@
 #define FOOTPRINT	10000
 #define DIR		"/tmp/bench_ima"
 #define SECURITYFS	"/sys/kernel/security"
+#define PRMEM_STATS	"/sys/kernel/debug/prmem/stats"
 
 static void die(const char *what)
 {
@@ -58,18 +59,28 @@ static void put(const char *path, const void *data, size_t size)
 	close(fd);
 }
 
+/* The number after @key at the start of a line of @path, which must be there. */
 static long value_of(const char *path, const char *key)
 {
-	char line[256];
-	long value = -1;
+	size_t len = strlen(key);
+	char line[256], *end;
 	FILE *f = fopen(path, "r");
 
-	while (f && fgets(line, sizeof(line), f))
-		if (!strncmp(line, key, strlen(key)))
-			value = atol(line + strlen(key));
-	if (f)
-		fclose(f);
-	return value;
+	if (!f)
+		die(path);
+	while (fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, key, len)) {
+			long value = strtol(line + len, &end, 10);
+
+			if (end != line + len) {
+				fclose(f);
+				return value;
+			}
+		}
+	}
+	errno = ENOKEY;
+	die(path);
+	return 0;
 }
 
 static long entries(void)
@@ -121,26 +132,36 @@ do {									\
 	close(fd);							\
 } while (0)
 
-/* Free memory that is gone when one file has had so many contents. */
+/* Pages in use, but for those that protected memory has and nobody has got from it. */
+static long pages_in_use(void)
+{
+	long pages = value_of("/proc/bench_memory", "pages_in_use ");
+
+	if (!access(PRMEM_STATS, F_OK))
+		pages -= value_of(PRMEM_STATS, "pages_free ");
+	return pages;
+}
+
+/* Memory that is gone when one file has had so many contents. */
 static void footprint_row(void)
 {
 	long before = 0, first = 0;
 
-	/* The first few let slabs and lists settle. */
-	for (int i = -200; i < FOOTPRINT; i++) {
+	/* The first few fill what slabs and lists have left over. */
+	for (int i = -2000; i < FOOTPRINT; i++) {
 		long content = i + 1000000;
 
 		if (!i) {
-			before = value_of("/proc/meminfo", "MemFree:");
+			before = pages_in_use();
 			first = entries();
 		}
 		put(DIR "/changing", &content, sizeof(content));
 		close(open(DIR "/changing", O_RDONLY));
 	}
-	before -= value_of("/proc/meminfo", "MemFree:");
+	before = pages_in_use() - before;
 	if (entries() != first + FOOTPRINT)
 		die("not one entry a content");
-	printf("bench: ima_footprint_10k bytes %ld\n", before * 1024);
+	printf("bench: ima_footprint_10k bytes %ld\n", before * 4096);
 }
 
 int main(void)
@@ -154,7 +175,8 @@ int main(void)
 		die("sched_setaffinity");
 	mount("securityfs", SECURITYFS, "securityfs", 0, NULL);
 	mkdir(DIR, 0700);
-	if (mount("ramfs", DIR, "ramfs", 0, NULL))
+	/* Whether reading a file changes its time would depend on when it was written. */
+	if (mount("ramfs", DIR, "ramfs", MS_NOATIME, NULL))
 		die("mount ramfs");
 	put(SECURITYFS "/ima/policy", policy, strlen(policy));
 

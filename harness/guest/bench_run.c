@@ -23,11 +23,17 @@
 #include "marker.h"
 
 #define ROUNDS	2000
+#define PAGE	4096L
 
 static void die(const char *what)
 {
 	printf("bench: failed: %s: %s\n", what, strerror(errno));
 	exit(1);
+}
+
+static bool is_there(const char *path)
+{
+	return !access(path, F_OK);
 }
 
 static unsigned int round_tsc[ROUNDS];
@@ -86,8 +92,8 @@ static void user_row(const char *name, void (*round)(void))
 		round_tsc[i] = rdtsc() - begin;
 	}
 	qsort(round_tsc, ROUNDS, sizeof(round_tsc[0]), by_value);
-	printf("bench: %s rounds %d tsc_min %u tsc_median %u\n", name, ROUNDS, round_tsc[0],
-	       round_tsc[ROUNDS / 2]);
+	printf("bench: %s rounds %d tsc_min %u tsc_median %u tsc_max %u\n", name, ROUNDS, round_tsc[0],
+	       round_tsc[ROUNDS / 2], round_tsc[ROUNDS - 1]);
 }
 
 /* The whole of a small file in /proc or /sys. */
@@ -98,9 +104,11 @@ static const char *slurp(const char *path)
 	ssize_t n, at = 0;
 
 	if (fd < 0)
-		return NULL;
+		die(path);
 	while ((n = read(fd, text + at, sizeof(text) - 1 - at)) > 0)
 		at += n;
+	if (n < 0)
+		die(path);
 	close(fd);
 	text[at] = 0;
 	return text;
@@ -124,7 +132,7 @@ static void load_modules(void)
 
 	load_module("/lib/modules/bench.ko");
 	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
-		if (!access(more[i], F_OK))
+		if (is_there(more[i]))
 			load_module(more[i]);
 }
 
@@ -140,19 +148,24 @@ static void request(const char *name, int count)
 	close(fd);
 }
 
-/* The number after @key at the start of a line of @path; -1: there is none. */
+/* The number after @key at the start of a line of @path, which must be there. */
 static long value_of(const char *path, const char *key)
 {
-	const char *text = slurp(path);
 	size_t len = strlen(key);
+	char *end;
 
-	while (text && *text) {
-		if (!strncmp(text, key, len))
-			return atol(text + len);
-		text = strchr(text, '\n');
-		text += !!text;
+	for (const char *text = slurp(path); text; text = strchr(text, '\n')) {
+		text += *text == '\n';
+		if (!strncmp(text, key, len)) {
+			long value = strtol(text + len, &end, 10);
+
+			if (end != text + len)
+				return value;
+		}
 	}
-	return -1;
+	errno = ENOKEY;
+	die(key);
+	return 0;
 }
 
 /* 2 MiB leaves of the direct map that became 4 KiB leaves, by the architecture's account. */
@@ -161,10 +174,12 @@ static long splits(void)
 	return value_of("/proc/meminfo", "DirectMap4k:") / 2048;
 }
 
-/* Loads of a domain's page table that flushed what the TLB had of it; -1: there are no domains. */
+static const char asi_stats[] = "/sys/kernel/debug/asi/stats";
+
+/* Loads of a domain's page table that flushed what the TLB had of it; without domains, none. */
 static long asi_flushes(void)
 {
-	return value_of("/sys/kernel/debug/asi/stats", "flush ");
+	return is_there(asi_stats) ? value_of(asi_stats, "flush ") : 0;
 }
 
 static void kernel_row(const char *name)
@@ -173,48 +188,60 @@ static void kernel_row(const char *name)
 	char *answer;
 
 	request(name, ROUNDS);
-	answer = strdup(slurp("/proc/bench") ?: "");
+	answer = strdup(slurp("/proc/bench"));
 	answer[strcspn(answer, "\n")] = 0;
 	printf("bench: %s splits %ld", answer, splits() - before);
-	if (flushes >= 0)
+	if (is_there(asi_stats))
 		printf(" flushes %ld", asi_flushes() - flushes);
 	printf("\n");
 	free(answer);
 }
 
+static long pages_in_use(void)
+{
+	return value_of("/proc/bench_memory", "pages_in_use ");
+}
+
+/* Memory that @n objects take which the module gets by the way of @hold, beside @from of them. */
+static long taken(const char *hold, int from, int n)
+{
+	long before;
+
+	request(hold, from);
+	before = pages_in_use();
+	request(hold, from + n);
+	return PAGE * (pages_in_use() - before);
+}
+
+/* A known number of pages: a count that is off by one is a count of something else as well. */
+static void selftest_memory(void)
+{
+	/* What is allocated the first time that somebody counts is no part of it. */
+	pages_in_use();
+	printf("bench: selftest_memory bytes %ld\n", taken("hold_pages", 0, 1000));
+	request("hold_pages", 0);
+}
+
 /*
  * Memory of one temporary mm, by the kernel's own account and by the pages that
- * are gone from the free list. The first round lets slabs and lists settle.
+ * are in use. The first round lets slabs and lists settle.
  */
 static void memory_rows(void)
 {
 	const char *stats = "/sys/kernel/debug/temp_mm/stats";
-	const int n = 256;
-	long bytes, free_kb;
+	const int n = 255;
+	long bytes, pages;
 
-	if (value_of(stats, "bytes ") < 0)
+	if (!is_there(stats))
 		return;
-	request("hold", n);
+	request("hold", n + 1);
 	request("hold", 1);
 	bytes = value_of(stats, "bytes ");
-	free_kb = value_of("/proc/meminfo", "MemFree:");
-	request("hold", n);
+	pages = taken("hold", 1, n);
 	bytes = value_of(stats, "bytes ") - bytes;
-	free_kb -= value_of("/proc/meminfo", "MemFree:");
 	request("hold", 1);
-	printf("bench: temp_mm_percpu_bytes bytes %ld\n", bytes / (n - 1));
-	printf("bench: temp_mm_percpu_pages bytes %ld\n", free_kb * 1024 / (n - 1));
-}
-
-/* Free memory that @count objects take which the module gets by the way of @hold. */
-static long taken(const char *hold, int count)
-{
-	long before;
-
-	request(hold, 1);
-	before = value_of("/proc/meminfo", "MemFree:");
-	request(hold, count);
-	return 1024 * (before - value_of("/proc/meminfo", "MemFree:"));
+	printf("bench: temp_mm_percpu_bytes bytes %ld\n", bytes / n);
+	printf("bench: temp_mm_percpu_pages bytes %ld\n", pages / n);
 }
 
 /*
@@ -227,25 +254,26 @@ static void footprint_rows(void)
 	const char *stats = "/sys/kernel/debug/prmem/stats";
 	const char *pools = "/sys/kernel/debug/prmem/pools";
 	const char *mms = "/sys/kernel/debug/temp_mm/stats";
-	const int page = 4096, n = 100000;
-	long split = splits(), blocks, free, bytes;
+	/* The first few of the others fill what slabs and lists have left over. */
+	const int n = 100000, few = 2000;
+	long split = splits(), blocks, taken_bytes, bytes;
 
-	if (value_of(stats, "pages ") < 0)
+	if (!is_there(stats))
 		return;
 	blocks = value_of(stats, "block_bytes ");
-	free = taken("hold_wr", n);
+	taken_bytes = taken("hold_wr", 1, n - 1);
 	/* The static section has a page table, and so has each piece that is no whole block. */
-	bytes = page * value_of(pools, "cache bench_held size 64 pages ") +
-		page * value_of(stats, "pages_metadata ") + value_of(stats, "static_bytes ") +
-		page * (1 + value_of(stats, "block_small ")) + value_of(mms, "bytes ");
+	bytes = PAGE * value_of(pools, "cache bench_held size 64 pages ") +
+		PAGE * value_of(stats, "pages_metadata ") + value_of(stats, "static_bytes ") +
+		PAGE * (1 + value_of(stats, "block_small ")) + value_of(mms, "bytes ");
 	printf("bench: footprint_100k_64 bytes %ld splits %ld\n", bytes, splits() - split);
 	printf("bench: footprint_100k_64_blocks bytes %ld\n", value_of(stats, "block_bytes ") - blocks);
-	printf("bench: footprint_100k_64_free bytes %ld\n", free);
+	printf("bench: footprint_100k_64_free bytes %ld\n", taken_bytes);
 	request("hold_wr", 0);
 
-	printf("bench: footprint_100k_64_kmalloc bytes %ld\n", taken("hold_kmalloc", n));
+	printf("bench: footprint_100k_64_kmalloc bytes %ld\n", taken("hold_kmalloc", few, n));
 	request("hold_kmalloc", 0);
-	printf("bench: footprint_100k_64_vmalloc bytes %ld\n", taken("hold_vmalloc", n));
+	printf("bench: footprint_100k_64_vmalloc bytes %ld\n", taken("hold_vmalloc", few, n));
 	request("hold_vmalloc", 0);
 }
 
@@ -256,24 +284,28 @@ static void footprint_rows(void)
 static long domain_bytes(const char *hold)
 {
 	const char *stats = "/sys/kernel/debug/pg_table/stats";
-	const long n = 64, page = 4096;
-	long tables;
+	const long n = 64;
+	long tables, before;
 
 	request(hold, 0);
 	/* What is given up is freed after a while. */
-	sleep(1);
 	tables = value_of(stats, "tables ");
+	do {
+		before = tables;
+		sleep(1);
+		tables = value_of(stats, "tables ");
+	} while (tables != before);
 	request(hold, n);
 	tables = value_of(stats, "tables ") - tables;
 	request(hold, 0);
-	return page * (tables / n + 2);
+	return PAGE * (tables / n + 2);
 }
 
 static void domain_rows(void)
 {
 	long domain, more;
 
-	if (asi_flushes() < 0)
+	if (!is_there(asi_stats))
 		return;
 	domain = domain_bytes("hold_asi");
 	more = domain_bytes("hold_asi_2m") - domain;
@@ -313,11 +345,14 @@ int main(int argc, char **argv)
 			user_row(user_rows[i].name, user_rows[i].round);
 
 	load_modules();
-	strncpy(rows, slurp("/proc/bench") ?: "", sizeof(rows) - 1);
+	strncpy(rows, slurp("/proc/bench"), sizeof(rows) - 1);
 	for (char *name = strtok(rows, "\n"); name; name = strtok(NULL, "\n"))
 		if (wanted(name, list))
 			kernel_row(name);
 
+	/* What other CPUs do meanwhile is counted as well: so only with all rows, on one. */
+	if (!list)
+		selftest_memory();
 	if (wanted("temp_mm_percpu_bytes", list))
 		memory_rows();
 	if (wanted("footprint_100k_64", list))

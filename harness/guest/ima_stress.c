@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "ima.h"
+#include "kernel.h"
 
 #define WORKERS 4
 #define COMMON 100
@@ -178,15 +179,6 @@ static int reader(int binary)
 			break;
 	}
 	return 0;
-}
-
-static long available_kb(void)
-{
-	char text[4096], *c;
-
-	read_file("/proc/meminfo", text, sizeof(text));
-	c = strstr(text, "MemAvailable:");
-	return c ? strtol(c + 13, NULL, 10) : 0;
 }
 
 /* Takes nearly all memory and gives it back, over and over. It is not meant to wake the OOM killer. */

@@ -19,11 +19,9 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <termios.h>
 
-#include "ktap.h"
+#include "kernel.h"
 
 #define OUTPUT_MAX (256 * 1024)
 
@@ -63,51 +61,6 @@ static void open_results(void)
 	setvbuf(results, NULL, _IOLBF, 0);
 }
 
-static int load_module(const char *name)
-{
-	char path[128];
-	int fd, ret;
-
-	snprintf(path, sizeof(path), "/lib/modules/%s.ko", name);
-	fd = open(path, O_RDONLY);
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-/* Collect everything that a step prints; returns its wait status. */
-static int run_program(const char *path, char *arg)
-{
-	char *argv[] = { (char *)path, arg, NULL };
-	int pipes[2], status, len = 0, ret;
-	pid_t pid;
-
-	if (pipe2(pipes, O_CLOEXEC))
-		return -1;
-	pid = fork();
-	if (pid < 0)
-		return -1;
-	if (!pid) {
-		dup2(pipes[1], STDOUT_FILENO);
-		execv(path, argv);
-		_exit(127);
-	}
-	close(pipes[1]);
-	while (len < OUTPUT_MAX - 1) {
-		ret = read(pipes[0], output + len, OUTPUT_MAX - 1 - len);
-		if (ret <= 0)
-			break;
-		len += ret;
-	}
-	output[len] = 0;
-	close(pipes[0]);
-	if (waitpid(pid, &status, 0) != pid)
-		return -1;
-	return status;
-}
-
 static int is_plan(const char *line)
 {
 	return !strncmp(line, "1..", 3);
@@ -141,15 +94,14 @@ static void run_step(int number, char *name)
 		*arg++ = 0;
 	fprintf(stderr, "init: step %s\n", name);
 	snprintf(path, sizeof(path), "/bin/%s", name);
-	output[0] = 0;
 	if (!access(path, X_OK)) {
-		status = run_program(path, arg);
+		status = run_program(path, arg, false, output, OUTPUT_MAX);
 		good = status == 0;
 		print_nested(name);
 		if (!good)
 			fprintf(results, "# %s: wait status %#x\n", name, status);
 	} else {
-		status = load_module(name);
+		status = load_module(name, "");
 		good = status == 0;
 		/* A step is always a suite, so that its name is found in the report. */
 		fprintf(results, "    KTAP version 1\n    # Subtest: %s\n    1..1\n", name);

@@ -5,9 +5,7 @@
  *
  * The scripts are copies of one script, which finds its type in its name.
  */
-#include <sys/wait.h>
-
-#include "ktap.h"
+#include "kernel.h"
 
 #define FOLDER "/tools/testing/selftests/lkdtm"
 #define SKIPPED 4
@@ -24,42 +22,6 @@ static int is_wanted(const char *type)
 		if (!strncmp(type, prefixes[i], strlen(prefixes[i])))
 			return 1;
 	return 0;
-}
-
-/* Runs ./NAME; returns its exit status, or -1. */
-static int run_script(const char *name, char *output, int size)
-{
-	int pipes[2], status, len = 0, ret;
-	char path[256];
-	pid_t pid;
-
-	snprintf(path, sizeof(path), "./%s", name);
-	output[0] = 0;
-	if (pipe(pipes))
-		return -1;
-	pid = fork();
-	if (pid < 0)
-		return -1;
-	if (!pid) {
-		close(pipes[0]);
-		dup2(pipes[1], STDOUT_FILENO);
-		dup2(pipes[1], STDERR_FILENO);
-		execl(path, path, NULL);
-		printf("%s: %s\n", path, strerror(errno));
-		_exit(127);
-	}
-	close(pipes[1]);
-	while (len < size - 1) {
-		ret = read(pipes[0], output + len, size - 1 - len);
-		if (ret <= 0)
-			break;
-		len += ret;
-	}
-	output[len] = 0;
-	close(pipes[0]);
-	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
-		return -1;
-	return WEXITSTATUS(status);
 }
 
 /* The line that says how the kernel saw it, for those who read the results. */
@@ -83,7 +45,7 @@ static void print_evidence(const char *type, char *output)
 static void run_type(const char *type)
 {
 	static char output[64 * 1024];
-	char script[128], *last;
+	char script[128], path[130], *last;
 	int status;
 
 	snprintf(script, sizeof(script), "%s.sh", type);
@@ -91,7 +53,9 @@ static void run_type(const char *type)
 		ktap_ok(0, type, "%s: %s", script, strerror(errno));
 		return;
 	}
-	status = run_script(script, output, sizeof(output));
+	snprintf(path, sizeof(path), "./%s", script);
+	status = run_program(path, NULL, true, output, sizeof(output));
+	status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 	fprintf(stderr, "lkdtm: %s: exit status %d\n", script, status);
 
 	/* The verdict of the script is its last line. */

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Ways to make the kernel write its own text, from user space and in the context
- * of the caller: a static key, a kprobe in the middle of a function, the function
- * tracer, and a JIT-compiled BPF program. Each way checks its own effect.
+ * of the caller: a static key, a kprobe in the middle of a function, the tracer of
+ * one function and of all, and a JIT-compiled BPF program. Each way checks its own effect.
  */
 #ifndef HARNESS_POKING_H
 #define HARNESS_POKING_H
 
 #include <linux/bpf.h>
-#include <sys/syscall.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <time.h>
 
-#include "ktap.h"
+#include "kernel.h"
 
 #define TRACING "/sys/kernel/tracing/"
+
+/* Seconds that a companion may take for a few pokes. */
+#ifndef POKE_PATIENCE
+#define POKE_PATIENCE 20
+#endif
 
 /* Each returns 0, or a negative errno and says in *why what went wrong. */
 typedef int (*poke_way)(const char **why);
@@ -74,15 +80,41 @@ static inline int poke_kprobe(const char **why)
 	return kprobe_hits("harness") == before ? 0 : -EINVAL;
 }
 
-static inline int poke_ftrace(const char **why)
+/*
+ * The tracer takes one name a write, tells of a name that it does not know only if that is a whole line, and then
+ * traces all functions, as it does without a name. Returns 0 or -errno.
+ */
+static inline int filter_functions(const char *names)
 {
-	static int filtered;
+	int fd = open(TRACING "set_ftrace_filter", O_WRONLY | O_TRUNC), len, ret = 0;
+	char line[80];
+
+	if (fd < 0)
+		return -errno;
+	for (; *names && !ret; names += strspn(names, " ")) {
+		len = strcspn(names, " ");
+		snprintf(line, sizeof(line), "%.*s\n", len, names);
+		if (write(fd, line, len + 1) != len + 1)
+			ret = errno ? -errno : -EIO;
+		names += len;
+	}
+	close(fd);
+	return ret;
+}
+
+static inline int trace_functions(const char *names, const char **why)
+{
 	static char text[65536];
+	int ret;
 
 	*why = "setting the function filter";
-	if (!filtered && write_file(TRACING "set_ftrace_filter", "__x64_sys_getppid"))
-		return -EIO;
-	filtered = 1;
+	ret = filter_functions(names);
+	if (ret)
+		return ret;
+	*why = "the function filter is not what was asked for";
+	read_file(TRACING "set_ftrace_filter", text, sizeof(text));
+	if (!text[0] || !*names != !strncmp(text, "#### all functions", strlen("#### all functions")))
+		return -EINVAL;
 	*why = "starting the function tracer";
 	write_file(TRACING "trace", "");
 	if (write_file(TRACING "current_tracer", "function"))
@@ -90,10 +122,22 @@ static inline int poke_ftrace(const char **why)
 	syscall(SYS_getppid);
 	*why = "the function tracer has seen nothing";
 	read_file(TRACING "trace", text, sizeof(text));
-	if (!strstr(text, "getppid"))
+	if (!strstr(text, *names ? "sys_getppid <-" : " <-"))
 		return -EINVAL;
 	*why = "stopping the function tracer";
 	return write_file(TRACING "current_tracer", "nop") ? -EIO : 0;
+}
+
+/* Of the names that the system call has, the tracer knows one: __x64_sys_getppid or __do_sys_getppid. */
+static inline int poke_ftrace(const char **why)
+{
+	return trace_functions("*_sys_getppid", why);
+}
+
+/* Some 20,000 places at a time. */
+static inline int poke_ftrace_all(const char **why)
+{
+	return trace_functions("", why);
 }
 
 static inline int poke_bpf(const char **why)
@@ -129,11 +173,13 @@ static inline int poke_bpf(const char **why)
 	return ret;
 }
 
-static const struct { const char *name; poke_way way; } poke_ways[] = {
-	{ "static_key", poke_static_key },
-	{ "kprobe", poke_kprobe },
-	{ "ftrace", poke_ftrace },
-	{ "bpf_jit", poke_bpf },
+/* The tracer waits for an RCU grace period of tasks, which takes longer than all the rest. */
+static const struct { const char *name; poke_way way; bool slow; } poke_ways[] = {
+	{ "static_key", poke_static_key, false },
+	{ "kprobe", poke_kprobe, false },
+	{ "ftrace", poke_ftrace, true },
+	{ "ftrace_all", poke_ftrace_all, true },
+	{ "bpf_jit", poke_bpf, false },
 };
 
 #define POKE_WAYS ((int)(sizeof(poke_ways) / sizeof(poke_ways[0])))
@@ -146,26 +192,76 @@ static inline double seconds_now(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
-/*
- * For a companion process: poke until killed. The tracer is left out because it
- * waits for an RCU grace period of tasks, which takes longer than all the rest.
- */
-static inline void poke_forever(void)
+/* A companion process that pokes until it is stopped. It counts, since a process that lives may be stuck. */
+struct poker {
+	pid_t pid;
+	int status;		/* of waitpid(), once it is over */
+	long *pokes;		/* shared with it */
+};
+
+static inline long pokes_of(const struct poker *p)
+{
+	return __atomic_load_n(p->pokes, __ATOMIC_RELAXED);
+}
+
+/* By all ways that are fast. Static keys and kprobes have one switch each: of several pokers, one uses them. */
+static inline void poke_forever(long *pokes, bool bpf_only)
 {
 	const char *why;
-	int ret;
+	int i, ret;
 
-	for (;;) {
-		ret = poke_static_key(&why);
-		if (!ret)
-			ret = poke_kprobe(&why);
-		if (!ret)
-			ret = poke_bpf(&why);
+	for (i = 0;; i = (i + 1) % POKE_WAYS) {
+		if (poke_ways[i].slow || (bpf_only && poke_ways[i].way != poke_bpf))
+			continue;
+		ret = poke_ways[i].way(&why);
 		if (ret) {
 			fprintf(stderr, "poking: %s: %s\n", why, strerror(-ret));
 			_exit(1);
 		}
+		__atomic_add_fetch(pokes, 1, __ATOMIC_RELAXED);
 	}
+}
+
+static inline bool poker_lives(struct poker *p)
+{
+	if (p->pid > 0 && waitpid(p->pid, &p->status, WNOHANG))
+		p->pid = 0;
+	return p->pid > 0;
+}
+
+/* Until it has poked @more times; false: it does not. */
+static inline bool wait_for_pokes(struct poker *p, long more)
+{
+	long wanted = pokes_of(p) + more;
+	double end = seconds_now() + POKE_PATIENCE;
+
+	while (pokes_of(p) < wanted) {
+		if (!poker_lives(p) || seconds_now() > end)
+			return false;
+		usleep(1000);
+	}
+	return true;
+}
+
+/* Returns when it has begun; false: it has not. */
+static inline bool start_poker(struct poker *p, bool bpf_only)
+{
+	p->status = 0;
+	p->pokes = mmap(NULL, sizeof(*p->pokes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	p->pid = p->pokes == MAP_FAILED ? -1 : fork();
+	if (!p->pid)
+		poke_forever(p->pokes, bpf_only);
+	return p->pid > 0 && wait_for_pokes(p, 1);
+}
+
+/* True if it lived until now. */
+static inline bool stop_poker(struct poker *p)
+{
+	if (!poker_lives(p))
+		return false;
+	kill(p->pid, SIGKILL);
+	waitpid(p->pid, &p->status, 0);
+	return true;
 }
 
 #endif

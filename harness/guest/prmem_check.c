@@ -5,21 +5,9 @@
  */
 #include <time.h>
 
-#include "ktap.h"
+#include "kernel.h"
 
-#define CHECK "/sys/kernel/debug/prmem/check"
-
-static long value_of(const char *text, const char *name)
-{
-	const char *line = text;
-	size_t len = strlen(name);
-
-	while (line && (strncmp(line, name, len) || line[len] != ' ')) {
-		line = strchr(line, '\n');
-		line = line ? line + 1 : NULL;
-	}
-	return line ? strtol(line + len, NULL, 0) : -1;
-}
+#define CHECK DEBUGFS "prmem/check"
 
 int main(int argc, char **argv)
 {
@@ -36,12 +24,12 @@ int main(int argc, char **argv)
 		return ktap_end();
 	}
 	ktap_ok(ret > 0, "read", CHECK ": %s", strerror(-ret));
-	ktap_ok(value_of(text, "tables") > 2, "tables", "walked %ld page tables",
-		value_of(text, "tables"));
-	ktap_ok(value_of(text, "leaves") > 1, "leaves", "%ld entries map protected memory",
-		value_of(text, "leaves"));
-	ktap_ok(!value_of(text, "violations"), "violations", "%ld, the first at %#lx",
-		value_of(text, "violations"), value_of(text, "first_address"));
+	ktap_ok(number_in(text, "tables") > 2, "tables", "walked %ld page tables",
+		number_in(text, "tables"));
+	ktap_ok(number_in(text, "leaves") > 1, "leaves", "%ld entries map protected memory",
+		number_in(text, "leaves"));
+	ktap_ok(!number_in(text, "violations"), "violations", "%ld, the first at %#lx",
+		number_in(text, "violations"), number_in(text, "first_address"));
 
 	fprintf(stderr, "prmem_check: %ld ms\n", (end.tv_sec - begin.tv_sec) * 1000 +
 		(end.tv_nsec - begin.tv_nsec) / 1000000);

@@ -11,89 +11,53 @@
  */
 #define _GNU_SOURCE
 #include <signal.h>
-#include <sys/klog.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
-#include "ktap.h"
+#include "kernel.h"
 
-#define STATS "/sys/kernel/debug/prmem/stats"
+#define STATS DEBUGFS "prmem/stats"
 /* Pieces of 2 MiB and more: the orders of /proc/buddyinfo from this one on. */
 #define BLOCK_ORDER 9
-
-/* Returns 0 or -errno. */
-static int load(const char *name, const char *params)
-{
-	char path[128];
-	int fd, ret;
-
-	snprintf(path, sizeof(path), "/lib/modules/%s.ko", name);
-	fd = open(path, O_RDONLY);
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, params, 0) ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-static int unload(const char *name)
-{
-	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
-}
 
 /* One run of the module, as one case; the reasons of a failure are in the log. */
 static void stress(const char *name, const char *params)
 {
-	int ret = load("prmem_load", params);
+	int ret = load_module("prmem_load", params);
 
 	ktap_ok(!ret, name, "prmem_load %s: %s", params, strerror(-ret));
 	if (!ret)
-		unload("prmem_load");
+		unload_module("prmem_load");
 }
 
 static long stat_of(const char *name)
 {
-	char text[8192], *line;
-
-	read_file(STATS, text, sizeof(text));
-	line = strstr(text, name);
-	return line ? atol(line + strlen(name)) : -1;
-}
-
-static int set_online(int cpu, int online)
-{
-	char path[80];
-
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
-	return write_file(path, online ? "1" : "0");
+	return number_in_file(STATS, name);
 }
 
 static void hotplug(void)
 {
-	int cpus = sysconf(_SC_NPROCESSORS_CONF), rounds = 0, cpu, ret = 0, status = 0;
+	int rounds = 0, cpu = 0, ret = 0, status = 0;
 	pid_t pid = fork();
 
 	if (!pid) {
-		ret = load("prmem_load", "seconds=12");
+		/* It fails unless its threads have written in each way. */
+		ret = load_module("prmem_load", "seconds=12");
 		if (ret)
 			fprintf(stderr, "prmem_load: %s\n", strerror(-ret));
 		_exit(!!ret);
 	}
 	/* With all CPUs down and up again, or the test ends in the middle of it. */
 	while (!ret && !waitpid(pid, &status, WNOHANG)) {
-		for (cpu = 1; cpu < cpus && !ret; cpu++)
-			ret = set_online(cpu, 0);
-		for (cpu = 1; cpu < cpus && !ret; cpu++)
-			ret = set_online(cpu, 1);
+		ret = set_all_online(0, &cpu);
+		ret = ret ?: set_all_online(1, &cpu);
 		rounds++;
 	}
 	if (ret)
 		waitpid(pid, &status, 0);
-	ktap_ok(!ret, "offline_online", "round %d: %s", rounds, strerror(-ret));
+	ktap_ok(!ret, "offline_online", "round %d, CPU %d: %s", rounds, cpu, strerror(-ret));
 	ktap_ok(rounds >= 3, "rounds", "only %d", rounds);
 	ktap_ok(!status, "writes_meanwhile", "status %#x", status);
-	unload("prmem_load");
+	unload_module("prmem_load");
 	/* On CPUs that are new. */
 	stress("writes_afterwards", "seconds=2");
 }
@@ -169,12 +133,12 @@ static void oom(void)
 	waitpid(pid, &status, 0);
 	ktap_ok(WIFEXITED(status) && WEXITSTATUS(status) > 0, "killed", "nobody, status %#x", status);
 
-	before = stat_of("no_memory ");
+	before = stat_of("no_memory");
 	pid = victim();
 	stress("fill_all_memory", "fill=1000000");
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
-	after = stat_of("no_memory ");
+	after = stat_of("no_memory");
 	ktap_ok(after > before, "failed_allocations", "before %ld, after %ld", before, after);
 
 	/* There is memory again, and nothing is broken. */
@@ -213,51 +177,48 @@ static long free_pieces(int order)
 
 static void pieces(void)
 {
-	long small = stat_of("block_small "), splits = stat_of("splits_2m "), bytes, n;
+	long small = stat_of("block_small"), splits = stat_of("splits_2m"), bytes, n;
 
 	stress("before", "fill=2048 need=2048");
-	bytes = stat_of("block_bytes ");
-	n = load("fragment", "every=64");
+	bytes = stat_of("block_bytes");
+	n = load_module("fragment", "every=64");
 	ktap_ok(!n, "fragment", "%s", strerror(-n));
 	n = free_pieces(BLOCK_ORDER);
 	ktap_ok(!n, "no_free_block", "%ld of them", n);
 	stress("fill", "fill=2048 need=2048");
-	small = stat_of("block_small ") - small;
-	splits = stat_of("splits_2m ") - splits;
+	small = stat_of("block_small") - small;
+	splits = stat_of("splits_2m") - splits;
 	fprintf(stderr, "prmem_load: %ld small pieces, %ld splits\n", small, splits);
 	ktap_ok(small > 0, "small_pieces", "%ld", small);
 	/* Each is a split, unless it is where one has been before; none is worse than that. */
 	ktap_ok(splits > 0 && splits <= small, "splits", "%ld of %ld pieces", splits, small);
 	stress("writes", "seconds=3");
-	ktap_ok(stat_of("block_bytes ") <= bytes, "given_back", "%ld bytes, before %ld",
-		stat_of("block_bytes "), bytes);
-	unload("fragment");
+	ktap_ok(stat_of("block_bytes") <= bytes, "given_back", "%ld bytes, before %ld",
+		stat_of("block_bytes"), bytes);
+	unload_module("fragment");
 }
 
 static void crumbs(void)
 {
-	long before = stat_of("no_memory "), n = load("fragment", "every=8");
+	long before = stat_of("no_memory"), n = load_module("fragment", "every=8");
 
 	ktap_ok(!n, "fragment", "%s", strerror(-n));
 	n = free_pieces(4);
 	fprintf(stderr, "prmem_load: %ld free pieces of 64 KiB or more\n", n);
 	/* What is free already may be used up; then there is no more. */
 	stress("fill", "fill=1000000");
-	ktap_ok(stat_of("no_memory ") > before, "failed_allocations", "before %ld, after %ld", before,
-		stat_of("no_memory "));
-	unload("fragment");
+	ktap_ok(stat_of("no_memory") > before, "failed_allocations", "before %ld, after %ld", before,
+		stat_of("no_memory"));
+	unload_module("fragment");
 	stress("fill_afterwards", "fill=2048 need=2048");
 }
 
 static void static_module(void)
 {
-	static char text[1 << 20];
-	int ret = load("prmem_static", ""), len;
+	int ret = load_module("prmem_static", "");
 
 	ktap_ok(ret == -ENOEXEC, "refused", "%s", ret ? strerror(-ret) : "it loads");
-	len = klogctl(3, text, sizeof(text) - 1);	/* SYSLOG_ACTION_READ_ALL */
-	text[len > 0 ? len : 0] = 0;
-	ktap_ok(!!strstr(text, "prmem_static: has __wr_after_init data"), "message", "not in the log");
+	ktap_ok(in_kernel_log("prmem_static: has __wr_after_init data"), "message", "not in the log");
 }
 
 int main(int argc, char **argv)

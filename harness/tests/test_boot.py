@@ -30,14 +30,6 @@ class Scenarios(unittest.TestCase):
         words = [word for word in boot.kernel_cmdline(scenario).split() if "kunit" in word or "*" in word]
         self.assertEqual(len(words), 1)
 
-    def test_report_names(self):
-        self.assertEqual(boot.report_name("prmem", "a"), ("prmem", "a"))
-        self.assertEqual(boot.report_name("prmem_list", "a"), ("prmem", "prmem_list.a"))
-        self.assertEqual(boot.report_name("lkdtm", "WRITE_RO"), ("prmem", "lkdtm.WRITE_RO"))
-        self.assertEqual(boot.report_name("rerun", "temp_mm_test_a"), ("temp_mm", "rerun.temp_mm_test_a"))
-        self.assertEqual(boot.report_name("rerun", "prmem_test_a"), ("prmem", "rerun.prmem_test_a"))
-        self.assertEqual(boot.report_name("poke", "a"), ("selftests", "poke.a"))
-
 
 class Initramfs(unittest.TestCase):
     def test_folders_come_first_and_once(self):

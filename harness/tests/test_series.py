@@ -105,6 +105,8 @@ class Composition(WithSample):
             diff.parse(b"--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n+c\n")
         with self.assertRaisesRegex(diff.DiffError, "ends too early"):
             diff.parse(b"--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n-a\n+b\n")
+        with self.assertRaisesRegex(diff.DiffError, "its header says otherwise"):
+            diff.parse(b"--- a/f\n+++ b/f\n@@ -1 +1,2 @@\n-a\n-b\n+c\n+d\n")
 
 
 class Tree(WithSample):
@@ -149,7 +151,8 @@ class Tree(WithSample):
 
     def test_base_is_never_written(self):
         before = {name: (self.base / name).read_bytes() for name, _ in base.walk(self.base)}
-        for upto in (None, "first", "", "second", None):
+        # The first one has links for all files.
+        for upto in ("", None, "first", "", "second", None):
             self.make(upto=upto)
         self.assertEqual(before, {name: (self.base / name).read_bytes() for name, _ in base.walk(self.base)})
 
@@ -169,7 +172,10 @@ class Tree(WithSample):
         (tree / "mm/thing.c").write_text("broken\n")
         (tree / "kernel/other.c").unlink()
         (tree / "mm/memory.c").unlink()
+        (tree / "mm/mmap.c").unlink()
+        (tree / "mm/mmap.c").write_text("broken\n")
         self.make()
+        self.assertEqual((tree / "mm/mmap.c").read_text(), "int mmap;\n")
         self.assertEqual((tree / "mm/thing.c").read_text(), "int thing;\nint more;\n")
         self.assertEqual((tree / "kernel/other.c").read_text(), "int other;\n")
         self.assertIn("changed20", (tree / "mm/memory.c").read_text())
@@ -181,11 +187,6 @@ class Tree(WithSample):
                 self.make()
         self.make()
         self.assertEqual((tree / "mm/thing.c").read_text(), "int thing;\nint more;\n")
-
-    def test_prefixes(self):
-        self.assertEqual(series.prefixes(self.root), [
-            ("first", ["mm/thing.c"]), ("second", ["mm/memory.c", "mm/thing.c"]),
-            ("third", ["mm/memory.c", "mm/thing.c", "mm/thing_test.c"])])
 
 
 class Patches(WithSample):

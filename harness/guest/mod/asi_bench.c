@@ -23,6 +23,7 @@ DEFINE_ASI_TYPE(bench_type, ASI_FAULT_ABORT);
 
 static struct asi *asi;
 static struct module *(*module_of)(unsigned long addr);
+static const struct symbol symbols[] = { { "__module_address", &module_of } };
 static unsigned int faulted;
 
 /* A domain is freed some time after asi_destroy(), and needs its name until then. */
@@ -391,16 +392,18 @@ static const struct table table = {
 static int __init asi_bench_init(void)
 {
 	struct asi *a = create();
+	int err;
 
 	if (PTR_ERR_OR_ZERO(a) == -EOPNOTSUPP)
 		return 0;
 	if (IS_ERR(a))
 		return PTR_ERR(a);
 	asi_destroy(a);
-	module_of = (void *)bench_symbol("__module_address");
-	bench_add_table(&table);
+	err = bench_find_symbols(symbols, ARRAY_SIZE(symbols));
+	if (!err)
+		bench_add_table(&table);
 
-	return module_of ? 0 : -ENOENT;
+	return err;
 }
 module_init(asi_bench_init);
 

@@ -5,10 +5,11 @@
  * plugin sees; then read /proc/bench for the result. Without a write, a read
  * lists the rows that this kernel can run.
  *
+ * /proc/bench_memory tells how many pages are in use.
+ *
  * The module builds against kernels with and without the series. Functions that
  * are not exported are looked up by name, so the kernel under test needs no
- * change; a row whose functions are missing is left out. Another module can add
- * a table of rows.
+ * change. Another module can add a table of rows.
  */
 #define pr_fmt(fmt) "bench: " fmt
 
@@ -17,11 +18,15 @@
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
+#include <linux/mmzone.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/proc_fs.h>
+#include <linux/rcupdate.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
 #include <linux/sort.h>
+#include <linux/swap.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
@@ -37,6 +42,8 @@ static struct {
 	struct mutex *text_mutex;
 	int (*set_memory_ro)(unsigned long addr, int numpages);
 	int (*set_memory_rw)(unsigned long addr, int numpages);
+	typeof(&lru_add_drain_all) lru_add_drain_all;
+	typeof(&drain_all_pages) drain_all_pages;
 #ifdef CONFIG_TEMP_MM
 	typeof(&temp_mm_alloc) temp_mm_alloc;
 	typeof(&temp_mm_free) temp_mm_free;
@@ -50,15 +57,14 @@ static struct {
 #endif
 } k;
 
-static const struct symbol {
-	const char *name;
-	void *slot;
-} symbols[] = {
+static const struct symbol symbols[] = {
 #define SYMBOL(name) { #name, &k.name }
 	SYMBOL(text_poke),
 	SYMBOL(text_mutex),
 	SYMBOL(set_memory_ro),
 	SYMBOL(set_memory_rw),
+	SYMBOL(lru_add_drain_all),
+	SYMBOL(drain_all_pages),
 #ifdef CONFIG_TEMP_MM
 	SYMBOL(temp_mm_alloc),
 	SYMBOL(temp_mm_free),
@@ -335,34 +341,86 @@ static void temp_mm_window(void)
 }
 #endif
 
+/* ---- memory ---- */
+
+/*
+ * What is on its way to be free is freed first. Then the free lists of the page
+ * allocator are counted, since the kernel's own counters lag behind them.
+ */
+static unsigned long pages_in_use(void)
+{
+	unsigned long flags, sum = 0;
+	struct zone *zone;
+	int nid, i, order;
+
+	kvfree_rcu_barrier();
+	rcu_barrier();
+	vm_unmap_aliases();
+	k.lru_add_drain_all();
+	/* Each CPU keeps thousands of pages for itself. */
+	k.drain_all_pages(NULL);
+	for_each_online_node(nid) {
+		for (i = 0; i < MAX_NR_ZONES; i++) {
+			zone = &NODE_DATA(nid)->node_zones[i];
+			spin_lock_irqsave(&zone->lock, flags);
+			sum += zone_managed_pages(zone);
+			for (order = 0; order < NR_PAGE_ORDERS; order++)
+				sum -= zone->free_area[order].nr_free << order;
+			spin_unlock_irqrestore(&zone->lock, flags);
+		}
+	}
+	return sum;
+}
+
+static int memory_show(struct seq_file *m, void *v)
+{
+	seq_printf(m, "pages_in_use %lu\n", pages_in_use());
+	return 0;
+}
+
+static LIST_HEAD(held_pages);
+
+/* Have @n pages until the next call: what they take is known. */
+static int hold_pages(unsigned int n)
+{
+	struct page *p, *next;
+
+	list_for_each_entry_safe(p, next, &held_pages, lru) {
+		list_del(&p->lru);
+		__free_page(p);
+	}
+	while (n--) {
+		p = alloc_page(GFP_KERNEL);
+		if (!p)
+			return -ENOMEM;
+		list_add(&p->lru, &held_pages);
+	}
+	return 0;
+}
+
 static const struct row rows[] = {
 	{ "empty", empty },
 	{ "selftest_kernel", selftest_kernel },
 	{ "selftest_irqs_off", selftest_irqs_off },
 	{ "irq_outside", irq_outside },
-	{ "text_poke_1", text_poke_1, .needs = &k.text_poke },
-	{ "text_poke_1_module", text_poke_1_module, .needs = &k.text_poke },
-	{ "text_poke_1_kthread", text_poke_1_kthread, .needs = &k.text_poke,
-	  .kthread = true },
-	{ "set_memory_pair", set_memory_pair, object_ro, object_rw,
-	  .needs = &k.set_memory_rw },
-	{ "vmap_store", vmap_store, object_ro, object_rw,
-	  .needs = &k.set_memory_rw },
+	{ "text_poke_1", text_poke_1 },
+	{ "text_poke_1_module", text_poke_1_module },
+	{ "text_poke_1_kthread", text_poke_1_kthread, .kthread = true },
+	{ "set_memory_pair", set_memory_pair, object_ro, object_rw },
+	{ "vmap_store", vmap_store, object_ro, object_rw },
 #ifdef CONFIG_TEMP_MM
-	{ "temp_mm_switch", temp_mm_switch, temp_setup, temp_teardown,
-	  .needs = &k.use_temporary_mm },
-	{ "temp_mm_switch_kthread", temp_mm_switch_kthread, temp_setup,
-	  temp_teardown, .needs = &k.use_temporary_mm, .kthread = true },
-	{ "temp_mm_write_8", temp_mm_write_8, temp_setup, temp_teardown,
-	  .needs = &k.temp_mm_write },
-	{ "temp_mm_write_8_kthread", temp_mm_write_8_kthread, temp_setup,
-	  temp_teardown, .needs = &k.temp_mm_write, .kthread = true },
-	{ "temp_mm_window", temp_mm_window, temp_setup, temp_teardown,
-	  .needs = &k.temp_mm_map },
+	{ "temp_mm_switch", temp_mm_switch, temp_setup, temp_teardown },
+	{ "temp_mm_switch_kthread", temp_mm_switch_kthread, temp_setup, temp_teardown,
+	  .kthread = true },
+	{ "temp_mm_write_8", temp_mm_write_8, temp_setup, temp_teardown },
+	{ "temp_mm_write_8_kthread", temp_mm_write_8_kthread, temp_setup, temp_teardown,
+	  .kthread = true },
+	{ "temp_mm_window", temp_mm_window, temp_setup, temp_teardown },
 #endif
 };
 
 static const struct hold holds[] = {
+	{ "hold_pages", hold_pages },
 #ifdef CONFIG_TEMP_MM
 	{ "hold", hold },
 #endif
@@ -395,7 +453,7 @@ static DEFINE_KTHREAD_WORK(work, round_work);
 
 static u32 round_tsc[MAX_ROUNDS], round_ipis[MAX_ROUNDS];
 
-static char answer[128];
+static char answer[160];
 static DEFINE_MUTEX(bench_mutex);
 
 static int by_value(const void *a, const void *b)
@@ -431,15 +489,11 @@ static int run_row(const struct row *row, unsigned int rounds)
 		row->teardown();
 	sort(round_tsc, rounds, sizeof(u32), by_value, NULL);
 	sort(round_ipis, rounds, sizeof(u32), by_value, NULL);
-	snprintf(answer, sizeof(answer), "%s rounds %u ipis %u tsc_min %u tsc_median %u\n",
+	snprintf(answer, sizeof(answer),
+		 "%s rounds %u ipis %u tsc_min %u tsc_median %u tsc_max %u\n",
 		 row->name, rounds, round_ipis[rounds / 2], round_tsc[0],
-		 round_tsc[rounds / 2]);
+		 round_tsc[rounds / 2], round_tsc[rounds - 1]);
 	return 0;
-}
-
-static bool available(const struct row *row)
-{
-	return !row->needs || *(void **)row->needs;
 }
 
 static int bench_show(struct seq_file *m, void *v)
@@ -452,10 +506,8 @@ static int bench_show(struct seq_file *m, void *v)
 		return 0;
 	}
 	for (i = 0; i < ARRAY_SIZE(tables) && tables[i]; i++) {
-		for (j = 0; j < tables[i]->nr_rows; j++) {
-			if (available(&tables[i]->rows[j]))
-				seq_printf(m, "%s\n", tables[i]->rows[j].name);
-		}
+		for (j = 0; j < tables[i]->nr_rows; j++)
+			seq_printf(m, "%s\n", tables[i]->rows[j].name);
 	}
 	return 0;
 }
@@ -475,7 +527,7 @@ static int request(const struct table *t, const char *name, unsigned int count)
 			return t->holds[i].hold(count);
 	}
 	for (i = 0; i < t->nr_rows; i++) {
-		if (strcmp(t->rows[i].name, name) || !available(&t->rows[i]))
+		if (strcmp(t->rows[i].name, name))
 			continue;
 		if (!count || count > MAX_ROUNDS)
 			return -EINVAL;
@@ -523,31 +575,39 @@ static const struct proc_ops bench_ops = {
 
 static unsigned long (*lookup)(const char *name);
 
-unsigned long bench_symbol(const char *name)
+int bench_find_symbols(const struct symbol *symbols, size_t n)
 {
-	return lookup(name);
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		unsigned long addr = lookup(symbols[i].name);
+
+		if (!addr) {
+			pr_err("no symbol %s\n", symbols[i].name);
+			return -ENOENT;
+		}
+		*(unsigned long *)symbols[i].slot = addr;
+	}
+	return 0;
 }
-EXPORT_SYMBOL_GPL(bench_symbol);
+EXPORT_SYMBOL_GPL(bench_find_symbols);
 
 /* kallsyms_lookup_name() is not exported, but a kprobe on it tells where it is. */
-static int find_symbols(void)
+static int find_lookup(void)
 {
 	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
-	size_t i;
 	int err = register_kprobe(&probe);
 
 	if (err)
 		return err;
 	lookup = (void *)probe.addr;
 	unregister_kprobe(&probe);
-	for (i = 0; i < ARRAY_SIZE(symbols); i++)
-		*(unsigned long *)symbols[i].slot = lookup(symbols[i].name);
 	return 0;
 }
 
 static int __init bench_init(void)
 {
-	int err = find_symbols();
+	int err = find_lookup() ?: bench_find_symbols(symbols, ARRAY_SIZE(symbols));
 
 	if (err)
 		return err;
@@ -561,7 +621,11 @@ static int __init bench_init(void)
 	object = page_address(page);
 	if (!proc_create("bench", 0600, NULL, &bench_ops))
 		goto no_proc;
+	if (!proc_create_single("bench_memory", 0400, NULL, memory_show))
+		goto no_memory;
 	return 0;
+no_memory:
+	remove_proc_entry("bench", NULL);
 no_proc:
 	__free_page(page);
 no_page:
@@ -572,7 +636,9 @@ module_init(bench_init);
 
 static void __exit bench_exit(void)
 {
+	remove_proc_entry("bench_memory", NULL);
 	remove_proc_entry("bench", NULL);
+	hold_pages(0);
 #ifdef CONFIG_TEMP_MM
 	release();
 #endif

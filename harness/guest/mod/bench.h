@@ -42,8 +42,6 @@ struct row {
 	void (*teardown)(void);
 	/* Run each round in a kernel thread that came from the writer: lazy TLB. */
 	bool kthread;
-	/* A function that must exist, by its slot. */
-	void *needs;
 	/* Fewer rounds than asked for, if each takes long. */
 	unsigned int max_rounds;
 };
@@ -70,7 +68,13 @@ void bench_add_table(const struct table *table);
  */
 #define BENCH_INTERRUPT()	asm volatile("int %0" : : "i" (IRQ_WORK_VECTOR) : "memory")
 
-/* Address of a function or variable that is not exported, or 0. */
-unsigned long bench_symbol(const char *name);
+/* A function or variable of the kernel that modules may not link to, and where its address goes. */
+struct symbol {
+	const char *name;
+	void *slot;
+};
+
+/* Fill the slots. A symbol that is missing is an error, and named in the log. */
+int bench_find_symbols(const struct symbol *symbols, size_t n);
 
 #endif

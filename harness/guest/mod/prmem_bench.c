@@ -24,18 +24,13 @@
 static struct {
 	typeof(&wr_block_alloc) wr_block_alloc;
 	typeof(&wr_block_free) wr_block_free;
-	typeof(&drain_all_pages) drain_all_pages;
 	u64 *__end_wr_after_init;
 } k;
 
-static const struct symbol {
-	const char *name;
-	void *slot;
-} symbols[] = {
+static const struct symbol symbols[] = {
 #define SYMBOL(name) { #name, &k.name }
 	SYMBOL(wr_block_alloc),
 	SYMBOL(wr_block_free),
-	SYMBOL(drain_all_pages),
 	SYMBOL(__end_wr_after_init),
 };
 
@@ -362,7 +357,7 @@ static void wr_block_first(void)
 
 static const struct row rows[] = {
 	{ "wr_assign_8", wr_assign_8 },
-	{ "wr_assign_static_8", wr_assign_static_8, .needs = &k.__end_wr_after_init },
+	{ "wr_assign_static_8", wr_assign_static_8 },
 	{ "wr_assign_view_8", wr_assign_view_8, view_setup, view_teardown },
 	{ "wr_batch_16_any", wr_batch_16_any },
 	{ "wr_batch_16", wr_batch_16 },
@@ -379,12 +374,12 @@ static const struct row rows[] = {
 	{ "read_list_1000", read_list_1000, fill_list, empty_list },
 	{ "read_list_1000_plain", read_list_1000_plain, fill_plain_list, empty_plain_list },
 	/* Half of a round is to clear 2 MiB. */
-	{ "wr_block_first", wr_block_first, .needs = &k.wr_block_alloc, .max_rounds = 1000 },
+	{ "wr_block_first", wr_block_first, .max_rounds = 1000 },
 };
 
 /* ---- memory ---- */
 
-#define MAX_HELD	100000
+#define MAX_HELD	102000
 
 /* Objects that stay allocated, for the memory that they take. */
 struct objects {
@@ -430,10 +425,7 @@ static struct objects wr_objects = { get_wr, put_wr };
 static struct objects kmalloc_objects = { get_kmalloc, put_kmalloc };
 static struct objects vmalloc_objects = { get_vmalloc, put_vmalloc };
 
-/*
- * Have @n of them. The first call makes room for the addresses of all. What a CPU
- * has kept of freed pages, whole blocks among them, is free when this returns.
- */
+/* Have @n of them. The first call makes room for the addresses of all. */
 static int hold(struct objects *o, unsigned int n)
 {
 	if (!o->held)
@@ -451,8 +443,6 @@ static int hold(struct objects *o, unsigned int n)
 		o->put(o->held[o->nr - 1]);
 		cond_resched();
 	}
-	if (k.drain_all_pages)
-		k.drain_all_pages(NULL);
 	return 0;
 }
 
@@ -510,13 +500,10 @@ static int make_objects(void)
 /* What fails here ends the guest, so nothing is given back, and the module stays. */
 static int __init prmem_bench_init(void)
 {
-	size_t i;
-	int err = make_objects();
+	int err = make_objects() ?: bench_find_symbols(symbols, ARRAY_SIZE(symbols));
 
 	if (err)
 		return err;
-	for (i = 0; i < ARRAY_SIZE(symbols); i++)
-		*(unsigned long *)symbols[i].slot = bench_symbol(symbols[i].name);
 	bench_add_table(&table);
 	return 0;
 }

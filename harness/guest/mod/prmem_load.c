@@ -88,7 +88,7 @@ struct worker {
 	struct own *own;
 	struct irq_work work;
 	u64 n;
-	long added, counted;
+	long added, counted, rounds;
 };
 
 static struct worker workers[MAX_THREADS];
@@ -247,13 +247,20 @@ static void (* const ways[])(struct worker *w) = {
 	do_assign, do_object, do_list_write, do_list_read, do_atomic, do_batch, do_irq, do_pool,
 };
 
+/* How often each was gone to its end. */
+static atomic_long_t went[ARRAY_SIZE(ways)];
+
 static int work(void *data)
 {
 	struct worker *w = data;
 
 	while (!kthread_should_stop()) {
+		unsigned int way = get_random_u32_below(ARRAY_SIZE(ways));
+
 		w->n = get_random_u64();
-		ways[get_random_u32_below(ARRAY_SIZE(ways))](w);
+		ways[way](w);
+		atomic_long_inc(&went[way]);
+		w->rounds++;
 		cond_resched();
 	}
 
@@ -296,8 +303,12 @@ static int start_workers(void)
 static void check_sums(unsigned int n)
 {
 	long added = 0, counted = 0;
+	unsigned int i;
 
+	for (i = 0; i < ARRAY_SIZE(ways); i++)
+		expect(atomic_long_read(&went[i]), "way %u was never gone", i);
 	while (n--) {
+		expect(workers[n].rounds, "thread %u did nothing", n);
 		added += workers[n].added;
 		counted += workers[n].counted;
 	}

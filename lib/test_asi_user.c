@@ -35,7 +35,6 @@
 
 #define SECRET		0x5ec2e75ec2e75ec2ULL
 #define PING_PONGS	20
-#define NR_NAMES	64
 /* For what takes no time, unless it never comes. */
 #define PATIENCE	(10 * HZ)
 
@@ -83,8 +82,7 @@ struct asi_user {
 
 DEFINE_ASI_TYPE(asi_test_user, ASI_FAULT_ABORT);
 
-/* A domain lives on for a while when its file is closed, and its name with it. */
-static char names[NR_NAMES][16];
+/* A domain lives on for a while when its file is closed, and so does its name. */
 static atomic_t last_name = ATOMIC_INIT(-1);
 
 /* For whom this CPU expects an NMI. */
@@ -604,12 +602,12 @@ static void free_user(struct asi_user *u)
 static int build_domain(struct asi_user *u)
 {
 	unsigned long fixmap = APIC_BASE & PMD_MASK;
+	char name[PG_TABLE_NAME_LEN];
 	struct asi *asi;
-	int slot, err;
+	int err;
 
-	slot = (unsigned int)atomic_inc_return(&last_name) % NR_NAMES;
-	snprintf(names[slot], sizeof(names[slot]), "asi_test-%d", slot);
-	asi = asi_create(&asi_test_user, names[slot]);
+	snprintf(name, sizeof(name), "asi_test-%u", (unsigned int)atomic_inc_return(&last_name));
+	asi = asi_create(&asi_test_user, name);
 	if (IS_ERR(asi))
 		return PTR_ERR(asi);
 	u->s->asi = asi;

@@ -67,7 +67,7 @@ def chosen_objects(objects, edited):
     """The objects to compare, and {edited source file: why none is}."""
     names, none = set(), {}
     for path in edited:
-        found, _ = objects.affected([path])
+        found = objects.affected([path])
         names |= found
         if path.endswith((".c", ".S", ".h")) and not found and not path.endswith("vmlinux.lds.h"):
             none[path] = "not part of the configuration"

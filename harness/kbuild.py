@@ -59,22 +59,21 @@ class Objects:
         return self.users.get(path, set())
 
     def affected(self, paths, depth=99):
-        """(objects, {header: how many objects include it and are left out}) that a change of @paths concerns.
+        """The objects that a change of @paths concerns.
 
         Of a header that more than WIDE objects include, the largest object of each folder, down to so many levels, stands for
         those of that folder: it is likely to use most of what the header has.
         """
-        chosen, left_out = set(), {}
+        chosen = set()
         for path in paths:
             users = self.users_of(path)
             if len(users) > WIDE:
                 largest = {}
                 for name in sorted(users, key=lambda name: ((self.objdir / name).stat().st_size, name)):
                     largest[Path(name).parts[:-1][:depth]] = name
-                left_out[path] = len(users) - len(largest)
                 users = set(largest.values())
             chosen |= users
-        return chosen, left_out
+        return chosen
 
 
 def archive_members(objdir):

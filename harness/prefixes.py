@@ -65,7 +65,7 @@ class Prefix:
 
         What a header that all include lacks, all lack: one object of mm/, of kernel/ and so on is enough to see it.
         """
-        chosen, _ = self.objects.affected(paths, depth=1)
+        chosen = self.objects.affected(paths, depth=1)
         # What the prefix itself has compiled may include what the whole build does not.
         if self.compiled:
             here = kbuild.Objects(self.objdir, self.compiled)

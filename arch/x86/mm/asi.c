@@ -631,15 +631,13 @@ DEFINE_SHOW_ATTRIBUTE(asi_stats);
 
 static int asi_domains_show(struct seq_file *m, void *unused)
 {
-	static const char * const policies[] = { "abort", "preserve", "kill" };
 	struct asi *asi;
 
-	static_assert(ARRAY_SIZE(policies) == ASI_NR_FAULT_POLICIES);
 	mutex_lock(&asi_mutex);
 	list_for_each_entry(asi, &asi_domains, node)
 		seq_printf(m, "%s type %s class %u fault %s root %lx sessions %d\n",
 			   asi->pgt->name, asi->type->name, asi->class,
-			   policies[asi->fault], asi->root,
+			   asi_policies[asi->fault], asi->root,
 			   atomic_read(&asi->users) - 1);
 	mutex_unlock(&asi_mutex);
 

@@ -103,6 +103,8 @@ bool asi_load(struct asi *asi);
 bool asi_unload(void);
 void asi_flush(struct asi *asi);
 
+extern const char * const asi_policies[];
+
 void asi_fault_debugfs(struct dentry *dir);
 
 #endif /* _X86_MM_ASI_H */

@@ -17,6 +17,14 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/asi.h>
 
+const char * const asi_policies[] = {
+	[ASI_FAULT_ABORT]	= "abort",
+	[ASI_FAULT_PRESERVE]	= "preserve",
+	[ASI_FAULT_KILL]	= "kill",
+};
+
+static_assert(ARRAY_SIZE(asi_policies) == ASI_NR_FAULT_POLICIES);
+
 /*
  * The log has one writer, the CPU whose it is, with interrupts off, and NMIs run
  * on the kernel's page table.  So it needs no lock.  A reader can tell by @seq that
@@ -136,9 +144,14 @@ static bool asi_is_code(unsigned long address, unsigned long error_code)
 }
 
 /*
- * A fault in a domain.  The entry code has left the domain already, and the frame
- * says that the return goes back there, which asi_reenter() does not do when the
- * session has an error.
+ * A page fault in the kernel.  In a domain, the entry code has left that already, and
+ * the frame says that the return goes back there, which asi_reenter() does not do when
+ * the session has an error.
+ *
+ * The frame does not say so if an NMI or a machine check has hit the entry code of this
+ * fault before that has looked at CR3, and has not gone back to the domain, since
+ * asi_destroy() has ended the session.  What the kernel allows is repeated then, on its
+ * page table like all that follows.
  */
 enum asi_fault_action __asi_fault(struct pt_regs *regs, unsigned long error_code,
 				  unsigned long address)
@@ -147,6 +160,11 @@ enum asi_fault_action __asi_fault(struct pt_regs *regs, unsigned long error_code
 	struct asi *asi = session->asi;
 
 	lockdep_assert_irqs_disabled();
+	if (!(regs->csx & BIT(ASI_FRAME_BIT)))
+		return asi && session->err &&
+		       asi_allows(&kernel_pg_table, address, error_code) ?
+		       ASI_FAULT_RETRY : ASI_FAULT_NONE;
+
 	if (WARN_ON_ONCE(!asi))
 		return ASI_FAULT_RETRY;
 
@@ -178,14 +196,39 @@ enum asi_fault_action __asi_fault(struct pt_regs *regs, unsigned long error_code
 	}
 }
 
+static const char *asi_permissions(struct pg_table *pgt, unsigned long address)
+{
+	struct pg_table_leaf leaf;
+	unsigned long prot;
+
+	if (address < TASK_SIZE_MAX || !pg_table_lookup(pgt, address, &leaf))
+		return "---";
+
+	prot = pgprot_val(leaf.prot);
+	if (prot & _PAGE_NX)
+		return prot & _PAGE_RW ? "rw-" : "r--";
+
+	return prot & _PAGE_RW ? "rwx" : "r-x";
+}
+
+/* The session is there still: it ends when the task exits. */
+void __asi_show_fault(unsigned long address)
+{
+	struct asi *asi = current->thread.asi.asi;
+
+	if (asi)
+		pr_alert("in domain %s, policy %s, which maps the address %s, the kernel %s\n",
+			 asi->pgt->name, asi_policies[asi->fault],
+			 asi_permissions(asi->pgt, address),
+			 asi_permissions(&kernel_pg_table, address));
+}
+
 #ifdef CONFIG_DEBUG_FS
 static int asi_faults_show(struct seq_file *m, void *unused)
 {
-	static const char * const policies[] = { "abort", "preserve", "kill" };
 	struct asi_log_entry copy;
 	unsigned int cpu, i;
 
-	static_assert(ARRAY_SIZE(policies) == ASI_NR_FAULT_POLICIES);
 	for_each_possible_cpu(cpu) {
 		struct asi_log *log = per_cpu_ptr(&asi_log, cpu);
 
@@ -193,7 +236,7 @@ static int asi_faults_show(struct seq_file *m, void *unused)
 			if (!asi_log_read(&log->entry[i], &copy))
 				continue;
 			seq_printf(m, "cpu %u domain %llu %s count %u error %lx ip %pS address %lx %pS\n",
-				   cpu, copy.id, policies[copy.policy], copy.count,
+				   cpu, copy.id, asi_policies[copy.policy], copy.count,
 				   copy.error_code, (void *)copy.ip, copy.address,
 				   (void *)copy.address);
 		}

@@ -44,7 +44,8 @@ struct task_struct;
 /**
  * enum asi_fault_policy - what becomes of an access that only the domain forbids
  * @ASI_FAULT_ABORT: the session ends, and the access is repeated on the kernel's
- *	page table, where it succeeds
+ *	page table, where it succeeds, and so does all that follows.  This protects
+ *	from transient execution only.
  * @ASI_FAULT_PRESERVE: the access is a bad one, as if the kernel lacked the
  *	memory: it ends in its exception table entry, or in an oops.  The session
  *	goes on.
@@ -276,21 +277,31 @@ enum asi_fault_action __asi_fault(struct pt_regs *regs, unsigned long error_code
 static __always_inline enum asi_fault_action
 asi_fault(struct pt_regs *regs, unsigned long error_code, unsigned long address)
 {
-	if (static_branch_unlikely(&asi_key) && (regs->csx & BIT(ASI_FRAME_BIT)))
+	if (static_branch_unlikely(&asi_key) && !user_mode(regs))
 		return __asi_fault(regs, error_code, address);
 
 	return ASI_FAULT_NONE;
 }
 
+void __asi_show_fault(unsigned long address);
+
+/* For the oops of a page fault: in which domain was it, and is that why? */
+static __always_inline void asi_show_fault(struct pt_regs *regs, unsigned long address)
+{
+	if (static_branch_unlikely(&asi_key) && (regs->csx & BIT(ASI_FRAME_BIT)))
+		__asi_show_fault(address);
+}
+
 /*
  * In a domain even what has turned interrupts off behind lockdep's back may fault.
  * irqentry_exit() goes by the flags in the frame, so what lockdep believed is lost,
- * unless it is remembered as for an NMI.
+ * unless it is remembered as for an NMI.  The frame need not say that it was in a
+ * domain, see __asi_fault().
  */
 static __always_inline bool asi_fault_irqs_on(struct pt_regs *regs)
 {
-	return static_branch_unlikely(&asi_key) && (regs->csx & BIT(ASI_FRAME_BIT)) &&
-	       regs_irqs_disabled(regs) && lockdep_hardirqs_enabled();
+	return static_branch_unlikely(&asi_key) && regs_irqs_disabled(regs) &&
+	       lockdep_hardirqs_enabled();
 }
 
 static __always_inline void asi_fault_restore_irqs(struct pt_regs *regs, bool irqs_on)
@@ -326,6 +337,7 @@ asi_fault(struct pt_regs *regs, unsigned long error_code, unsigned long address)
 	return ASI_FAULT_NONE;
 }
 
+static inline void asi_show_fault(struct pt_regs *regs, unsigned long address) { }
 static inline bool asi_fault_irqs_on(struct pt_regs *regs) { return false; }
 static inline void asi_fault_restore_irqs(struct pt_regs *regs, bool irqs_on) { }
 

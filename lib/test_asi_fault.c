@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests of address space isolation: faults that somebody else may take for his
+ * own, or that are not recognized as those of a domain.
+ *
+ * The suite "splat_asi_fault" makes the kernel complain on purpose, and skips unless
+ * the command line has test_asi_fault.provoke=1.
+ */
+#include <linux/delay.h>
+#include <linux/kdebug.h>
+#include <linux/kfence.h>
+#include <linux/kprobes.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+
+#include <asm/asm.h>
+#include <asm/debugreg.h>
+
+#include "test_asi.h"
+
+/* ---- the entry code of a fault is hit before it has looked at CR3 ---- */
+
+extern const char error_entry[];
+
+static struct asi *doomed;
+static int doomed_hits;
+
+/* What asi_destroy() does first, on another CPU, while this one handles an NMI. */
+static int doom(struct notifier_block *nb, unsigned long what, void *data)
+{
+	struct die_args *args = data;
+
+	if (what != DIE_DEBUG || !doomed || args->regs->ip != (unsigned long)error_entry)
+		return NOTIFY_DONE;
+
+	*(unsigned long *)args->err &= ~DR_TRAP0;
+	args->regs->flags |= X86_EFLAGS_RF;
+	WRITE_ONCE(doomed->dead, true);
+	doomed_hits++;
+
+	return NOTIFY_STOP;
+}
+
+static struct notifier_block doom_nb = {
+	.notifier_call = doom,
+	.priority = INT_MAX - 1,
+};
+
+/*
+ * A breakpoint on the first instruction of error_entry() interrupts a fault where an
+ * NMI may: #DB takes the path of NMIs.
+ */
+static noinline u64 read_with_breakpoint(const u64 *p)
+{
+	unsigned long flags;
+	u64 val;
+
+	raw_local_irq_save(flags);
+	set_debugreg((unsigned long)error_entry, 0);
+	set_debugreg(DR7_FIXED_1 | DR_GLOBAL_ENABLE, 7);
+	val = asi_test_read(p);
+	set_debugreg(DR7_FIXED_1, 7);
+	set_debugreg(0UL, 0);
+	raw_local_irq_restore(flags);
+
+	return val;
+}
+
+static void asi_test_destroy_nmi_in_fault(struct kunit *test)
+{
+	enum asi_fault_policy policy;
+
+	KUNIT_ASSERT_EQ(test, register_die_notifier(&doom_nb), 0);
+	/* The notifier of perf leaves alone what a debugger may want to see. */
+	current->thread.virtual_dr6 |= DR_TRAP0;
+	migrate_disable();
+	for (policy = 0; policy < ASI_NR_FAULT_POLICIES; policy++) {
+		struct asi *asi = asi_test_domain(test, policy);
+		int enter, exit = 0;
+		u64 val = 0;
+
+		doomed_hits = 0;
+		asi_test_nr_faults = 0;
+		doomed = asi;
+		enter = asi_enter(asi);
+		if (!enter) {
+			val = read_with_breakpoint(asi_test_secret);
+			exit = asi_exit(asi);
+		}
+		doomed = NULL;
+		WRITE_ONCE(asi->dead, false);
+		KUNIT_EXPECT_EQ(test, enter, 0);
+		KUNIT_EXPECT_EQ(test, exit, -ECANCELED);
+		KUNIT_EXPECT_EQ(test, doomed_hits, 1);
+		/* The rest of the session runs on the kernel's page table, this included. */
+		KUNIT_EXPECT_EQ(test, val, SECRET);
+		KUNIT_EXPECT_EQ(test, asi_test_nr_faults, 0);
+	}
+	migrate_enable();
+	current->thread.virtual_dr6 &= ~DR_TRAP0;
+	unregister_die_notifier(&doom_nb);
+}
+
+/* ---- kprobes executes an instruction elsewhere ---- */
+
+extern const char test_asi_probed_load[];
+
+/* With a fixup. */
+static noinline u64 probed_load(const u64 *p)
+{
+	u64 val = PUBLIC;
+
+	asm volatile(".globl test_asi_probed_load\n"
+		     "test_asi_probed_load:\n"
+		     "1:\tmovq (%1), %0\n"
+		     "2:\n"
+		     _ASM_EXTABLE(1b, 2b) : "+r" (val) : "r" (p) : "memory");
+
+	return val;
+}
+
+static int probe_hits;
+
+static int on_probe(struct kprobe *p, struct pt_regs *regs)
+{
+	probe_hits++;
+
+	return 0;
+}
+
+struct probed {
+	u64 secret, public;
+};
+
+static void load_both(void *arg)
+{
+	struct probed *l = arg;
+
+	l->secret = probed_load(asi_test_secret);
+	l->public = probed_load(asi_test_public);
+}
+
+/* A fault in the copy of an instruction ends in the fixup of the original. */
+static void asi_test_probed_fault(struct kunit *test)
+{
+	struct kprobe p = {
+		.addr = (kprobe_opcode_t *)test_asi_probed_load,
+		.pre_handler = on_probe,
+	};
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_PRESERVE);
+	struct probed l = {};
+	struct asi_test_run r = {};
+	int err;
+
+	probe_hits = 0;
+	KUNIT_ASSERT_EQ(test, register_kprobe(&p), 0);
+	err = asi_map(asi, p.ainsn.insn, MAX_INSN_SIZE);
+	if (!err)
+		asi_test_session(asi, &r, load_both, &l);
+	unregister_kprobe(&p);
+
+	KUNIT_ASSERT_EQ(test, err, 0);
+	asi_test_expect_whole(test, asi, &r);
+	KUNIT_EXPECT_EQ(test, probe_hits, 2);
+	KUNIT_EXPECT_EQ(test, l.secret, PUBLIC);
+	KUNIT_EXPECT_EQ(test, l.public, PUBLIC);
+	KUNIT_EXPECT_EQ(test, r.faults, 3);
+}
+
+static struct kunit_case asi_fault_cases[] = {
+	KUNIT_CASE(asi_test_destroy_nmi_in_fault),
+	KUNIT_CASE(asi_test_probed_fault),
+	KUNIT_CASE(asi_test_nothing_left),
+	{}
+};
+
+static struct kunit_suite asi_fault_suite = {
+	.name = "asi_fault",
+	.suite_init = asi_test_suite_init,
+	.suite_exit = asi_test_suite_exit,
+	.init = asi_test_init,
+	.test_cases = asi_fault_cases,
+};
+
+/* ---- what makes the kernel complain ---- */
+
+static bool provoke;
+module_param(provoke, bool, 0444);
+
+/* A thread that reads what its domain lacks, and dies of that. */
+static struct victim {
+	struct asi *asi;
+	const u64 *p;
+	u64 val;
+	int enter, exit;
+	int state;			/* 1: about to read; 2: has come back from there */
+} victim;
+
+static int victim_thread(void *unused)
+{
+	int err;
+
+	err = asi_map_task(victim.asi);
+	victim.enter = err ?: asi_enter(victim.asi);
+	if (!victim.enter) {
+		WRITE_ONCE(victim.state, 1);
+		victim.val = asi_test_read(victim.p);
+		WRITE_ONCE(victim.state, 2);
+		victim.exit = asi_exit(victim.asi);
+	}
+
+	return 0;
+}
+
+static u64 *kfence_object(void)
+{
+	int i;
+
+	/* KFENCE takes one a millisecond. */
+	for (i = 0; i < 3000; i++) {
+		u64 *p = kmalloc(64, GFP_KERNEL);
+
+		if (!p || is_kfence_address(p))
+			return p;
+		kfree(p);
+		usleep_range(1000, 2000);
+	}
+
+	return NULL;
+}
+
+/*
+ * KFENCE catches accesses to pages that it has made inaccessible.  One that only the
+ * domain lacks is no business of KFENCE.
+ */
+static void read_kfence_object(struct kunit *test, enum asi_fault_policy policy)
+{
+	struct asi *asi = asi_test_domain(test, policy);
+	struct task_struct *task;
+	struct asi_test_run r;
+	u64 *p;
+	int i;
+
+	if (!IS_ENABLED(CONFIG_KFENCE))
+		kunit_skip(test, "needs CONFIG_KFENCE");
+
+	p = kfence_object();
+	if (!p)
+		kunit_skip(test, "needs kfence.sample_interval=1");
+
+	*p = SECRET;
+	victim = (struct victim) { .asi = asi, .p = p };
+	task = kthread_create(victim_thread, NULL, "asi_kunit_dies");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	get_task_struct(task);
+	wake_up_process(task);
+	for (i = 0; i < 200 && !READ_ONCE(task->exit_state); i++)
+		msleep(20);
+
+	KUNIT_EXPECT_NE(test, READ_ONCE(task->exit_state), 0);
+	put_task_struct(task);
+	KUNIT_EXPECT_EQ(test, victim.enter, 0);
+	KUNIT_EXPECT_EQ(test, victim.state, 1);
+	KUNIT_EXPECT_EQ(test, victim.val, 0);
+	KUNIT_EXPECT_EQ(test, asi_test_nr_faults, 1);
+	KUNIT_EXPECT_EQ(test, asi_test_faults[0].address, (unsigned long)p);
+	KUNIT_EXPECT_EQ(test, asi_test_users(asi), 1);
+
+	/* All others can read the object still. */
+	KUNIT_EXPECT_EQ(test, *p, SECRET);
+	kfree(p);
+	asi_test_session(asi, &r, NULL, NULL);
+	if (policy == ASI_FAULT_PRESERVE)
+		asi_test_expect_whole(test, asi, &r);
+}
+
+static void asi_test_kfence_kill(struct kunit *test)
+{
+	read_kfence_object(test, ASI_FAULT_KILL);
+}
+
+static void asi_test_kfence_preserve(struct kunit *test)
+{
+	read_kfence_object(test, ASI_FAULT_PRESERVE);
+}
+
+static int splat_init(struct kunit *test)
+{
+	if (!provoke)
+		kunit_skip(test, "needs test_asi_fault.provoke=1");
+
+	return asi_test_init(test);
+}
+
+static struct kunit_case splat_asi_fault_cases[] = {
+	KUNIT_CASE(asi_test_kfence_kill),
+	KUNIT_CASE(asi_test_kfence_preserve),
+	{}
+};
+
+static struct kunit_suite splat_asi_fault_suite = {
+	.name = "splat_asi_fault",
+	.suite_init = asi_test_suite_init,
+	.suite_exit = asi_test_suite_exit,
+	.init = splat_init,
+	.test_cases = splat_asi_fault_cases,
+};
+
+kunit_test_suites(&asi_fault_suite, &splat_asi_fault_suite);

@@ -12,7 +12,8 @@ A mutant is a file harness/mutants/NAME.diff against the composed tree, with a h
                                              For what guards flushes, barriers and permissions, where a case can fail in many ways
     Also: SUITE.CASE[, SUITE.CASE]           these fail as well (globs); all other cases that ran must pass
     Maybe: SUITE.CASE[, SUITE.CASE]          these may fail as well, by chance
-    Then: dies                               the kernel does not come to its end, and cases are missing for that
+    Then: dies                               the kernel does not come to its end, and cases are missing for that. If it dies in
+                                             the named case, Says: is what the kernel reports
     Quick: yes                               it runs in make test as well
 
 A kernel in which nothing works turns everything red. So the unmutated kernel is booted as well, once for all mutants of
@@ -183,9 +184,14 @@ def verdict(mutant, seen, control):
             wrong.append("the unmutated kernel has that report as well")
         elif not any(re.search(mutant.regex, line) for line in seen.splats):
             wrong.append("survives: no such report")
+    first_lost = next((case for case in control.cases if case not in seen.cases), "")
     for case in mutant.cases:
         item = seen.cases.get(case, {"status": "missing"})
-        if item["status"] != "fail":
+        if case == first_lost and mutant.dies and mutant.says:
+            # The kernel has died of it.
+            if not any(re.search(mutant.says, line) for line in seen.splats):
+                wrong.append(f"{case}: the kernel dies of something else: {'; '.join(seen.splats[:1]) or 'nothing'}")
+        elif item["status"] != "fail":
             wrong.append(f"survives: {case} is {item['status']}")
         elif not re.search(mutant.says, item["why"]):
             wrong.append(f"{case} fails for another reason: {item['why']}")

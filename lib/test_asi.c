@@ -625,7 +625,7 @@ static void asi_test_fault_preserve(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, r.faults, 2);
 }
 
-/* The access fails and the session ends; a kernel thread survives that. */
+/* The access fails, and the task stays in the domain; a kernel thread survives that. */
 static void asi_test_fault_kill(struct kunit *test)
 {
 	struct asi *asi = asi_test_domain(test, ASI_FAULT_KILL);
@@ -633,12 +633,20 @@ static void asi_test_fault_kill(struct kunit *test)
 	struct asi_test_run r;
 
 	asi_test_session(asi, &r, try_access, &a);
-	asi_test_expect_aborted(test, asi, &r);
+	KUNIT_EXPECT_EQ(test, r.enter, 0);
+	asi_test_expect_inside(test, asi, &r.inside, "before the fault");
+	asi_test_expect_inside(test, asi, &r.later, "after the fault");
+	KUNIT_EXPECT_EQ(test, r.exit, -EFAULT);
 	KUNIT_EXPECT_EQ(test, (long)a.val, -EFAULT);
-	KUNIT_EXPECT_FALSE(test, a.inside);
+	KUNIT_EXPECT_TRUE(test, a.inside);
 	KUNIT_EXPECT_EQ(test, r.faults, 1);
 	KUNIT_EXPECT_EQ(test, asi_test_faults[0].address, (unsigned long)asi_test_secret);
 	KUNIT_EXPECT_EQ(test, asi_test_faults[0].policy, ASI_FAULT_KILL);
+
+	/* The next session does not know of it. */
+	asi_test_session(asi, &r, NULL, NULL);
+	KUNIT_EXPECT_EQ(test, r.enter, 0);
+	KUNIT_EXPECT_EQ(test, r.exit, 0);
 	KUNIT_EXPECT_FALSE(test, signal_pending(current));
 }
 

@@ -130,6 +130,7 @@ static struct worker {
 	unsigned long session_root;
 	enum asi_fault_policy session_policy;
 	int err;
+	bool denied;
 	bool suspended, resume, doomed, uses_mm;
 	bool mapped[DOMAINS][PAGES];
 
@@ -284,9 +285,10 @@ static bool forbidden(struct worker *w)
 		return true;
 
 	w->faults++;
-	if (w->session_policy == ASI_FAULT_PRESERVE)
-		return false;
-	w->err = -EFAULT;
+	if (w->session_policy == ASI_FAULT_ABORT)
+		w->err = -EFAULT;
+	else if (w->session_policy == ASI_FAULT_KILL)
+		w->denied = true;
 
 	return w->session_policy == ASI_FAULT_ABORT;
 }
@@ -482,11 +484,12 @@ static void event(struct worker *w, unsigned int i)
 		w->session_root = w->root[d];
 		w->session_policy = w->policy[d];
 		w->err = 0;
+		w->denied = false;
 		w->suspended = false;
 		w->doomed = false;
 		return;
 	case OP_EXIT:
-		want = w->session == NONE ? -EBUSY : w->err;
+		want = w->session == NONE ? -EBUSY : w->denied ? -EFAULT : w->err;
 		got = asi_exit(w->session == NONE ? w->asi[0] : w->session_asi);
 		if (differs(w, "asi_exit()", want, got))
 			return;
@@ -640,7 +643,7 @@ static void compare(struct worker *w, unsigned int i)
 	reads = w->mapped[w->session][k] && w->session_asi == w->asi[w->session];
 	if (reads || w->session_policy == ASI_FAULT_PRESERVE)
 		differs(w, "page inside", reads, read_page(w, k));
-	if (w->session_policy == ASI_FAULT_PRESERVE)
+	if (w->session_policy == ASI_FAULT_PRESERVE || w->denied)
 		differs(w, "secret inside", 0, asi_test_reads(asi_test_secret));
 	/* That was not its end. */
 	differs(w, "root after reading", w->session_root, __read_cr3() & CR3_ADDR_MASK);

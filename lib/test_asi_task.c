@@ -507,7 +507,7 @@ static void asi_test_kill(struct kunit *test)
 	KUNIT_EXPECT_GT(test, run_child(kill_inside, &status), 0);
 	KUNIT_EXPECT_EQ(test, child.enter, 0);
 	asi_test_expect_inside(test, asi, &child.look[0], "child");
-	asi_test_expect_outside(test, &child.look[1], "child after the fault");
+	asi_test_expect_inside(test, asi, &child.look[1], "child after the fault");
 	KUNIT_EXPECT_FALSE(test, child.secret);
 	KUNIT_EXPECT_EQ(test, child.exit, -EFAULT);
 	KUNIT_EXPECT_FALSE(test, child.restricted);

@@ -104,6 +104,12 @@ class Verdict(unittest.TestCase):
         self.assertIn("it does not", self.verdict(seen(a="fail", b="pass"), dies=True))
         # Not before what it is about.
         self.assertIn("survives", self.verdict(seen(ended=False, b="pass"), dies=True))
+        # In it, and of what it says.
+        died = {"ended": False, "splats": ["Oops: double fault"]}
+        self.assertEqual(self.verdict(seen(**died), dies=True, says="double fault"), "")
+        self.assertIn("something else: Oops: double", self.verdict(seen(**died), dies=True, says="page fault"))
+        self.assertIn("survives", self.verdict(seen(**died), dies=True))
+        self.assertIn("survives", self.verdict(seen(**died), cases=["s.b"], dies=True, says="double fault"))
 
     def test_splat(self):
         splat = {"cases": [], "regex": "BUG: x"}

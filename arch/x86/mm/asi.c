@@ -428,6 +428,7 @@ noinstr int asi_enter(struct asi *asi)
 	raw_atomic_inc(&asi->users);
 	session->asi = asi;
 	session->err = 0;
+	session->denied = false;
 	raw_cpu_inc(asi_cpu.count[ASI_COUNT_ENTER]);
 	err = asi_load(asi) ? 0 : -ECANCELED;
 	if (unlikely(err))
@@ -446,9 +447,9 @@ EXPORT_SYMBOL_GPL(asi_enter);
  *
  * Context: Process context, the task that called asi_enter().
  *
- * Return: 0; -EFAULT if a fault has ended the session before, -ECANCELED if
- * asi_destroy() or a change of the mm has; -EBUSY, with nothing changed, if the task
- * has no session of @asi.
+ * Return: 0; -EFAULT after a fault that has ended the session or means SIGKILL,
+ * -ECANCELED if asi_destroy() or a change of the mm has ended it; -EBUSY, with nothing
+ * changed, if the task has no session of @asi.
  */
 noinstr int asi_exit(struct asi *asi)
 {
@@ -474,6 +475,8 @@ noinstr int asi_exit(struct asi *asi)
 	}
 
 	err = session->err;
+	if (unlikely(session->denied))
+		err = -EFAULT;
 	session->asi = NULL;
 	raw_cpu_inc(asi_cpu.count[ASI_COUNT_EXIT]);
 	raw_local_irq_restore(flags);

@@ -146,7 +146,8 @@ static bool asi_is_code(unsigned long address, unsigned long error_code)
 /*
  * A page fault in the kernel.  In a domain, the entry code has left that already, and
  * the frame says that the return goes back there, which asi_reenter() does not do when
- * the session has an error.
+ * the session has an error.  That is for %ASI_FAULT_ABORT alone: whoever may not have
+ * what he has asked for stays restricted.
  *
  * The frame does not say so if an NMI or a machine check has hit the entry code of this
  * fault before that has looked at CR3, and has not gone back to the domain, since
@@ -187,7 +188,7 @@ enum asi_fault_action __asi_fault(struct pt_regs *regs, unsigned long error_code
 	case ASI_FAULT_PRESERVE:
 		return ASI_FAULT_BAD;
 	case ASI_FAULT_KILL:
-		session->err = -EFAULT;
+		session->denied = true;
 		asi_kill_later(session);
 		return ASI_FAULT_BAD;
 	default:

@@ -49,8 +49,8 @@ struct task_struct;
  * @ASI_FAULT_PRESERVE: the access is a bad one, as if the kernel lacked the
  *	memory: it ends in its exception table entry, or in an oops.  The session
  *	goes on.
- * @ASI_FAULT_KILL: the access is a bad one, the session ends, and the task gets
- *	SIGKILL
+ * @ASI_FAULT_KILL: as %ASI_FAULT_PRESERVE, and the task gets SIGKILL on its way to
+ *	user mode
  */
 enum asi_fault_policy {
 	ASI_FAULT_ABORT,

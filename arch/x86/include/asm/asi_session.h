@@ -11,6 +11,7 @@ struct asi;
  * @asi: the domain, from asi_enter() to asi_exit(); NULL if there is no session
  * @err: not 0 if the session has ended before asi_exit(), which returns it
  * @scheduled: the task has called schedule() in the domain
+ * @denied: it has faulted in a domain that kills for that; asi_exit() tells
  * @killed: @kill is queued
  * @ready_id: the domain that maps the stack of the task,
  * @ready_gen: as of this generation of its page table
@@ -24,6 +25,7 @@ struct asi_session {
 	struct asi *asi;
 	int err;
 	bool scheduled;
+	bool denied;
 	bool killed;
 	u64 ready_id;
 	u64 ready_gen;

@@ -207,6 +207,14 @@ def parse_results(text, steps=1):
     return rows if done == steps else None
 
 
+def check_plugin(text):
+    """End the run in one line if it is QEMU that does not want the plugin."""
+    refused = re.search(r"[Cc]ould not load plugin [^\n]*", text)
+    if refused:
+        raise HarnessError("this QEMU does not take the plugin that counts instructions, which is written for the interface of "
+                           f"Debian 12's qemu-system-x86: {refused[0]}")
+
+
 def boot_once(kernel, machine, objdir, initrd, plugin):
     """Boot one kernel; returns (what the plugin counted, what the guest said)."""
     label = f"bench-{kernel}-{machine.label()}"
@@ -221,7 +229,11 @@ def boot_once(kernel, machine, objdir, initrd, plugin):
         command = boot.qemu_command(objdir / "arch/x86/boot/bzImage", initrd, boot.kernel_cmdline(scenario),
                                     machine.cpu, machine.cpus, machine.memory, results=results,
                                     extra=("-plugin", f"{plugin},out={counts}"))
-        run(command, log=log, what=f"boot {label}", timeout=scenario.timeout, detail=boot.last_line)
+        try:
+            run(command, log=log, what=f"boot {label}", timeout=scenario.timeout, detail=boot.last_line)
+        except HarnessError:
+            check_plugin(log.read_text(errors="replace"))
+            raise
     else:
         running = boot.Boot(scenario, objdir, initrd)
         try:

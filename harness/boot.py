@@ -197,6 +197,24 @@ def last_line(path):
     return re.sub(r"[^ -~]", "", lines[-2])[:100] if len(lines) > 1 else ""
 
 
+class Panic:
+    """Tells of a kernel that hangs after a panic, in place of the reboot that ends the emulator."""
+    SILENCE = 20
+
+    def __init__(self, log):
+        self.log, self.size, self.since = log, -1, 0.0
+
+    def hangs(self, now):
+        size = self.log.stat().st_size if self.log.exists() else 0
+        if size != self.size:
+            self.size, self.since = size, now
+        if now - self.since < self.SILENCE:
+            return False
+        with open(self.log, "rb") as file:
+            file.seek(max(0, size - 16384))
+            return b"Kernel panic - not syncing" in file.read()
+
+
 class Boot:
     """One running emulator: its process, its two logs and when it must be over."""
 
@@ -250,6 +268,7 @@ class Boot:
             if self.tpm:
                 self.tpm.connected()
         self.begin = time.monotonic()
+        self.panic = Panic(self.log)
 
     def poll(self):
         """True when it is over; ends an emulator that is late, or that cannot end by itself."""
@@ -260,6 +279,8 @@ class Boot:
             self.ended = "exit"
         if self.ended is None and self.seconds > self.scenario.timeout:
             self.ended = "timeout"
+        if self.ended is None and self.panic.hangs(self.seconds):
+            self.ended = "a panic that hangs"
         if self.ended is None:
             self.ended = overflowing(self.log, self.results, self.dump, f"{self.log}.bochs") or None
         if self.ended is not None:

@@ -734,8 +734,8 @@ static void asi_test_fault_readonly(struct kunit *test)
 	free_page((unsigned long)page);
 }
 
-/* debugfs' asi/faults, read with a buffer in user memory as a program would. */
-static char *read_log(struct kunit *test, bool clear)
+/* A file of debugfs, read with a buffer in user memory as a program would. */
+char *asi_test_debugfs(struct kunit *test, const char *name, bool write)
 {
 	struct file_system_type *type = get_fs_type("debugfs");
 	size_t size = 16 * PAGE_SIZE, len = 0;
@@ -754,9 +754,9 @@ static char *read_log(struct kunit *test, bool clear)
 	KUNIT_ASSERT_NOT_NULL(test, type);
 	mnt = kern_mount(type);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mnt);
-	file = file_open_root_mnt(mnt, "asi/faults", clear ? O_WRONLY : O_RDONLY, 0);
+	file = file_open_root_mnt(mnt, name, write ? O_WRONLY : O_RDONLY, 0);
 	if (!IS_ERR(file)) {
-		if (clear)
+		if (write)
 			n = vfs_write(file, (char __user *)user, 1, &pos);
 		else
 			while (len < size &&
@@ -785,11 +785,11 @@ static void asi_test_fault_log(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, line);
 	migrate_disable();
 	cpu = smp_processor_id();
-	read_log(test, true);
+	asi_test_debugfs(test, "asi/faults", true);
 	/* Faults of a kind count up. */
 	for (i = 0; i < 3; i++)
 		asi_test_session(asi, &r, do_access, &a);
-	log = read_log(test, false);
+	log = asi_test_debugfs(test, "asi/faults", false);
 	snprintf(line, 512, "cpu %u domain %llu abort count 3 error 0 ip %pS address %lx %pS\n",
 		 cpu, asi->id, asi_test_read_insn, (unsigned long)asi_test_secret,
 		 asi_test_secret);
@@ -802,7 +802,7 @@ static void asi_test_fault_log(struct kunit *test)
 			a.p = (u64 *)(area + i * PAGE_SIZE);
 			asi_test_session(asi, &r, do_access, &a);
 		}
-		log = read_log(test, false);
+		log = asi_test_debugfs(test, "asi/faults", false);
 		snprintf(line, 512, "address %lx ", area + 99 * PAGE_SIZE);
 		KUNIT_EXPECT_NOT_NULL(test, strstr(log, line));
 		snprintf(line, 512, "address %lx ", area + 36 * PAGE_SIZE);
@@ -815,8 +815,8 @@ static void asi_test_fault_log(struct kunit *test)
 	}
 	KUNIT_EXPECT_NE(test, area, 0);
 
-	read_log(test, true);
-	log = read_log(test, false);
+	asi_test_debugfs(test, "asi/faults", true);
+	log = asi_test_debugfs(test, "asi/faults", false);
 	for (i = 0; log[i]; i++)
 		lines += log[i] == '\n';
 	KUNIT_EXPECT_EQ_MSG(test, lines, 0, "%s", log);

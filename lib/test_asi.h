@@ -81,6 +81,7 @@ int asi_test_other_cpu(void);
 long asi_test_count(enum asi_count what);
 int asi_test_users(struct asi *asi);
 bool asi_test_drained(long tables);
+char *asi_test_debugfs(struct kunit *test, const char *name, bool write);
 
 void asi_test_session(struct asi *asi, struct asi_test_run *r, void (*event)(void *), void *arg);
 int asi_test_pass(struct asi *asi);

@@ -6,14 +6,18 @@
  * The suite "splat_asi_fault" makes the kernel complain on purpose, and skips unless
  * the command line has test_asi_fault.provoke=1.
  */
+#include <linux/cpu.h>
+#include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/kdebug.h>
 #include <linux/kfence.h>
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
+#include <linux/sched.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include <asm/asm.h>
 #include <asm/debugreg.h>
@@ -169,9 +173,61 @@ static void asi_test_probed_fault(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, r.faults, 3);
 }
 
+/* ---- what debugfs tells of CPUs that are offline ---- */
+
+static void read_secret(void *arg)
+{
+	asi_test_read(asi_test_secret);
+}
+
+static unsigned int count_words(const char *line)
+{
+	unsigned int n = 0;
+
+	for (; *line && *line != '\n'; line++)
+		n += *line == ' ';
+
+	return n;
+}
+
+static void asi_test_log_of_offline_cpu(struct kunit *test)
+{
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_ABORT);
+	struct asi_test_run r = {};
+	char *before, *after, *stats, *line;
+	char word[32];
+	int cpu, err;
+
+	asi_test_need_cpus(test);
+	cpu = cpumask_last(cpu_online_mask);
+	snprintf(word, sizeof(word), "cpu %d domain", cpu);
+	KUNIT_ASSERT_EQ(test, set_cpus_allowed_ptr(current, cpumask_of(cpu)), 0);
+	asi_test_session(asi, &r, read_secret, NULL);
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	asi_test_expect_aborted(test, asi, &r);
+	before = asi_test_debugfs(test, "asi/faults", false);
+
+	err = remove_cpu(cpu);
+	asi_test_debugfs(test, "asi/faults", true);
+	after = asi_test_debugfs(test, "asi/faults", false);
+	stats = asi_test_debugfs(test, "asi/stats", false);
+	KUNIT_EXPECT_EQ(test, add_cpu(cpu), 0);
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_NOT_NULL(test, strstr(before, word));
+	KUNIT_EXPECT_NULL(test, strstr(after, word));
+	/* Each CPU has its column, whether it is online or not, and a name. */
+	KUNIT_EXPECT_EQ(test, strncmp(stats, "event cpu0 ", 11), 0);
+	KUNIT_EXPECT_EQ(test, count_words(stats), num_possible_cpus());
+	line = strstr(stats, "\nenter ");
+	KUNIT_ASSERT_NOT_NULL(test, line);
+	KUNIT_EXPECT_EQ(test, count_words(line + 1), num_possible_cpus());
+}
+
 static struct kunit_case asi_fault_cases[] = {
 	KUNIT_CASE(asi_test_destroy_nmi_in_fault),
 	KUNIT_CASE(asi_test_probed_fault),
+	KUNIT_CASE(asi_test_log_of_offline_cpu),
 	KUNIT_CASE(asi_test_nothing_left),
 	{}
 };

@@ -213,7 +213,7 @@ static void pg_table_test_create(struct kunit *test)
 
 	for (i = 0; i < PTRS_PER_PGD; i++)
 		KUNIT_EXPECT_EQ(test, ((u64 *)x->dst->root)[i], 0);
-	KUNIT_EXPECT_EQ(test, pg_table_root(x->dst), __pa(x->dst->root));
+	KUNIT_EXPECT_EQ(test, pg_table_root(x->dst), __sme_pa(x->dst->root));
 	if (IS_ENABLED(CONFIG_MITIGATION_PAGE_TABLE_ISOLATION))
 		KUNIT_EXPECT_FALSE(test, pg_table_root(x->dst) & BIT(12));
 	KUNIT_EXPECT_GT(test, pg_table_generation(x->dst), 0);

@@ -3,6 +3,11 @@
  * KUnit tests of page tables as objects: who is refused, by bad luck or for a reason,
  * leaves no trace.
  */
+#include <linux/completion.h>
+#include <linux/cpumask.h>
+#include <linux/debugfs.h>
+#include <linux/delay.h>
+#include <linux/kthread.h>
 #include <linux/mm.h>
 
 #include <asm/fixmap.h>
@@ -232,11 +237,116 @@ static void refuse_test_bad_map(struct kunit *test)
 		     pg_table_walk(x->dst, 0, base, test_count_leaf, NULL));
 }
 
+/* ---- what is still in use ---- */
+
+static struct {
+	struct pg_table *victim, *walked;
+	struct completion done;
+	bool stop, walking;
+	int got;
+} race;
+
+static int free_victim(void *unused)
+{
+	pg_table_free(race.victim);
+	complete(&race.done);
+
+	return 0;
+}
+
+/* A name is taken as long as there is a file of that name, which somebody may read. */
+static void refuse_test_name_of_file(struct kunit *test)
+{
+	struct pg_table *pgt = pg_table_create("test_name", NULL, NULL);
+	struct pg_table_test *x = test->priv;
+	struct task_struct *task;
+	int i;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(pgt));
+	if (IS_ERR_OR_NULL(pgt->file)) {
+		pg_table_free(pgt);
+		kunit_skip(test, "needs CONFIG_PTDUMP_DEBUGFS");
+	}
+
+	memset(&race, 0, sizeof(race));
+	init_completion(&race.done);
+	race.victim = pgt;
+	KUNIT_ASSERT_EQ(test, debugfs_file_get(pgt->file), 0);
+	task = kthread_run(free_victim, NULL, "pg_table_kunit");
+	KUNIT_EXPECT_FALSE(test, IS_ERR(task));
+	msleep(50);
+	for (i = 0; i < 3; i++)
+		TEST_REFUSED(PG_TABLE_BAD_NAME, -EEXIST, test_create("test_name"));
+	KUNIT_EXPECT_FALSE(test, completion_done(&race.done));
+	debugfs_file_put(pgt->file);
+	wait_for_completion(&race.done);
+
+	pgt = pg_table_create("test_name", NULL, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(pgt));
+	KUNIT_EXPECT_FALSE(test, IS_ERR_OR_NULL(pgt->file));
+	pg_table_free(pgt);
+}
+
+static int take_lock(void *unused)
+{
+	while (!READ_ONCE(race.stop)) {
+		raw_spin_lock_irq(&race.walked->lock);
+		race.got += READ_ONCE(race.walking);
+		raw_spin_unlock_irq(&race.walked->lock);
+		cond_resched();
+	}
+	complete(&race.done);
+
+	return 0;
+}
+
+/* To find out whether something is mapped takes the lock for some thousand entries. */
+static void refuse_test_long_walk(struct kunit *test)
+{
+	struct pg_table_test *x = test->priv;
+	struct task_struct *task;
+	bool occupied;
+	int cpu;
+
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "needs two CPUs");
+
+	/* Leaves of 4 KiB that are not private. */
+	KUNIT_ASSERT_EQ(test, pg_table_map(x->src, TEST_BASE, 1, SZ_1G_ / SZ_4K_ / 4,
+					   TEST_PROT_RO), 0);
+	KUNIT_ASSERT_EQ(test, pg_table_share(x->dst, x->src, TEST_BASE, TEST_BASE + SZ_1G_,
+					     PG_TABLE_LEAF), 0);
+	memset(&race, 0, sizeof(race));
+	init_completion(&race.done);
+	race.walked = x->dst;
+	migrate_disable();
+	cpu = cpumask_any_but(cpu_online_mask, smp_processor_id());
+	task = kthread_run_on_cpu(take_lock, NULL, cpu, "pg_table_kunit/%u");
+	KUNIT_EXPECT_FALSE(test, IS_ERR(task));
+	msleep(20);
+	WRITE_ONCE(race.walking, true);
+	occupied = pg_table_occupied(x->dst, TEST_BASE, TEST_BASE + SZ_1G_ - 1, false);
+	WRITE_ONCE(race.walking, false);
+	migrate_enable();
+	WRITE_ONCE(race.stop, true);
+	wait_for_completion(&race.done);
+
+	KUNIT_EXPECT_FALSE(test, occupied);
+	/* 65,536 entries, 4096 at a time. */
+	KUNIT_EXPECT_GE(test, race.got, 8);
+	KUNIT_EXPECT_TRUE(test, pg_table_occupied(x->dst, TEST_BASE, TEST_BASE + SZ_1G_ - 1,
+						  true));
+	KUNIT_EXPECT_FALSE(test, pg_table_occupied(x->dst, TEST_BASE + SZ_1G_ / 2,
+						   TEST_BASE + SZ_1G_ - 1, true));
+}
+
 static struct kunit_case refuse_cases[] = {
 	KUNIT_CASE(refuse_test_no_memory),
 	KUNIT_CASE(refuse_test_bad_names),
 	KUNIT_CASE(refuse_test_bad_share),
 	KUNIT_CASE(refuse_test_bad_map),
+	KUNIT_CASE(refuse_test_name_of_file),
+	KUNIT_CASE(refuse_test_long_walk),
 	{}
 };
 

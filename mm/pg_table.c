@@ -391,12 +391,15 @@ void pg_table_free(struct pg_table *pgt)
 		return;
 	}
 
-	scoped_guard(mutex, &pg_table_list_mutex) {
-		if (atomic_read(&pgt->nr_clones)) {
-			pg_table_refuse(pgt, PG_TABLE_BUSY, _RET_IP_);
-			return;
-		}
+	/* Nobody begins to share from what is about to go. */
+	if (atomic_read(&pgt->nr_clones)) {
+		pg_table_refuse(pgt, PG_TABLE_BUSY, _RET_IP_);
+		return;
+	}
 
+	/* Waits for those who read it, and keeps the name until then. */
+	debugfs_remove(pgt->file);
+	scoped_guard(mutex, &pg_table_list_mutex) {
 		list_del_rcu(&pgt->node);
 		if (pgt->source)
 			atomic_dec(&pgt->source->nr_clones);
@@ -405,8 +408,6 @@ void pg_table_free(struct pg_table *pgt)
 	if (pgt->source)
 		static_branch_dec(&pg_table_key);
 
-	/* Waits for those who read it. */
-	debugfs_remove(pgt->file);
 	call_rcu(&pgt->rcu, pg_table_destroy);
 }
 

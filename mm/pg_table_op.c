@@ -494,26 +494,32 @@ enum pg_step pg_visit_populate(struct pg_table_op *op, int level, pteval_t *slot
 }
 
 /*
- * Is there a leaf from @start to @last that is private, or, if @any, of whatever
- * kind?  Tables of the source are looked into only for the latter.
+ * Is there a leaf from @addr to @last that is private, or, if @any, of whatever
+ * kind?  Tables of the source are looked into only for the latter.  When @budget is
+ * used up, @addr is where to go on, from the root.
  */
 static bool pg_table_has(const struct pg_table *pgt, const pteval_t *table, int level,
-			 unsigned long start, unsigned long last, bool any)
+			 unsigned long *addr, unsigned long last, bool any, int *budget)
 {
-	unsigned long addr = start, to;
+	unsigned long to;
 
-	for (;; addr = to + 1) {
-		const pteval_t *slot = table + pg_table_index(level, addr);
+	for (;; *addr = to + 1) {
+		const pteval_t *slot = table + pg_table_index(level, *addr);
 		pteval_t e = pg_table_get(pgt, slot);
 		enum pg_kind kind = pg_table_kind(pgt, level, e);
 
-		to = min(pg_slot_last(level, addr), last);
+		if (--*budget < 0)
+			return false;
+
+		to = min(pg_slot_last(level, *addr), last);
 		if (pg_kind_is_leaf(level, e, kind)) {
 			if (any || kind == PG_PRIVATE)
 				return true;
 		} else if (kind == PG_OWNED || (any && pg_entry_is_table(level, e))) {
-			if (pg_table_has(pgt, pg_entry_table(e), level - 1, addr, to, any))
+			if (pg_table_has(pgt, pg_entry_table(e), level - 1, addr, to, any, budget))
 				return true;
+			if (*budget < 0)
+				return false;
 		}
 
 		if (to == last)
@@ -521,14 +527,19 @@ static bool pg_table_has(const struct pg_table *pgt, const pteval_t *table, int 
 	}
 }
 
+/* Nobody but the caller, who holds the mutex, adds leaves, so the lock can be let go. */
 bool pg_table_occupied(struct pg_table *pgt, unsigned long start, unsigned long last, bool any)
 {
-	unsigned long flags;
+	unsigned long addr = start;
+	int budget;
 	bool has;
 
-	raw_spin_lock_irqsave(&pgt->lock, flags);
-	has = pg_table_has(pgt, (pteval_t *)pgt->root, pg_table_root_level(), start, last, any);
-	raw_spin_unlock_irqrestore(&pgt->lock, flags);
+	do {
+		budget = PG_TABLE_BUDGET;
+		scoped_guard(raw_spinlock_irqsave, &pgt->lock)
+			has = pg_table_has(pgt, (pteval_t *)pgt->root, pg_table_root_level(),
+					   &addr, last, any, &budget);
+	} while (budget < 0);
 
 	return has;
 }

@@ -220,6 +220,17 @@ class Plugin(unittest.TestCase):
                 self.assertEqual([built(), built()], [1, 0])
 
 
+class Refused(unittest.TestCase):
+    def test_one_line_says_what_to_do(self):
+        with self.assertRaisesRegex(HarnessError, "does not take the plugin .*supports only a minimum version of 2") as caught:
+            bench.check_plugin("qemu-system-x86_64: Could not load plugin x.so: plugin requires API version 1, but this QEMU "
+                               "supports only a minimum version of 2\n")
+        self.assertNotIn("\n", str(caught.exception))
+
+    def test_other_trouble_is_not_hidden(self):
+        bench.check_plugin("Kernel panic - not syncing: x\n")
+
+
 class Judge(unittest.TestCase):
     # What meets every bar, of the patched kernel.
     GOOD = {

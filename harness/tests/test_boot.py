@@ -31,6 +31,34 @@ class Scenarios(unittest.TestCase):
         self.assertEqual(len(words), 1)
 
 
+class Panic(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.log = Path(folder.name) / "log"
+
+    def test_a_panic_that_hangs(self):
+        panic = boot.Panic(self.log)
+        self.assertFalse(panic.hangs(0))
+        self.log.write_text("[    2.0] Kernel panic - not syncing: x\n")
+        self.assertFalse(panic.hangs(1))
+        self.assertFalse(panic.hangs(1 + boot.Panic.SILENCE - 0.1))
+        self.assertTrue(panic.hangs(1 + boot.Panic.SILENCE))
+
+    def test_one_that_goes_on(self):
+        panic = boot.Panic(self.log)
+        for now in range(0, 10 * boot.Panic.SILENCE, 5):
+            # The kernel for the dump says something now and then.
+            self.log.write_text("Kernel panic - not syncing: x\n" + "y\n" * now)
+            self.assertFalse(panic.hangs(now))
+
+    def test_silence_alone_is_no_panic(self):
+        panic = boot.Panic(self.log)
+        self.log.write_text("soak\n")
+        self.assertFalse(panic.hangs(0))
+        self.assertFalse(panic.hangs(1000))
+
+
 class Initramfs(unittest.TestCase):
     def test_folders_come_first_and_once(self):
         with tempfile.NamedTemporaryFile() as file:

@@ -10,6 +10,7 @@
 #include <linux/bitmap.h>
 #include <linux/jump_label.h>
 #include <linux/list.h>
+#include <linux/mem_encrypt.h>
 #include <linux/mutex.h>
 #include <linux/pgtable.h>
 #include <linux/rcupdate.h>
@@ -163,13 +164,14 @@ static __always_inline u64 pg_table_generation(const struct pg_table *pgt)
  * pg_table_root - the physical address of the root
  * @pgt: any
  *
- * Context: Any, noinstr too.
+ * Context: Any.
  *
- * Return: what goes into CR3; bit 12 is clear if PTI is built in.
+ * Return: what goes into CR3, with the encryption bit if there is one; bit 12 is clear
+ * if PTI is built in.
  */
-static __always_inline phys_addr_t pg_table_root(const struct pg_table *pgt)
+static inline phys_addr_t pg_table_root(const struct pg_table *pgt)
 {
-	return __pa(pgt->root);
+	return __sme_set(__pa(pgt->root));
 }
 
 /* Some pg_table has a source. */

@@ -166,7 +166,7 @@ static __always_inline void asi_put(struct asi *asi)
 static void asi_use_pg_table(struct asi *asi, struct pg_table *pgt)
 {
 	asi->pgt = pgt;
-	asi->root = asi_pa(pgt->root);
+	asi->root = pg_table_root(pgt);
 	pgt->private = asi;
 }
 
@@ -618,9 +618,14 @@ static int asi_stats_show(struct seq_file *m, void *unused)
 {
 	unsigned int i, cpu;
 
+	/* A column for each possible CPU, so that none moves when another goes offline. */
+	seq_puts(m, "event");
+	for_each_possible_cpu(cpu)
+		seq_printf(m, " cpu%u", cpu);
+	seq_putc(m, '\n');
 	for (i = 0; i < ASI_NR_COUNTS; i++) {
 		seq_puts(m, asi_count_names[i]);
-		for_each_online_cpu(cpu)
+		for_each_possible_cpu(cpu)
 			seq_printf(m, " %lu", per_cpu(asi_cpu.count[i], cpu));
 		seq_putc(m, '\n');
 	}

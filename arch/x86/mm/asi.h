@@ -4,7 +4,6 @@
 
 #include <linux/atomic.h>
 #include <linux/list.h>
-#include <linux/mem_encrypt.h>
 #include <linux/pg_table.h>
 #include <linux/workqueue.h>
 
@@ -92,12 +91,6 @@ const char *asi_missing(struct pg_table *pgt, unsigned long *addr);
 bool asi_maps_range(struct pg_table *pgt, unsigned long start, unsigned long end);
 bool asi_allows(struct pg_table *pgt, unsigned long address, unsigned long error_code);
 void asi_unmap_tasks(struct asi *asi);
-
-/* __sme_pa() for noinstr code: __pa() may be a function that checks. */
-static __always_inline unsigned long asi_pa(const pgd_t *pgd)
-{
-	return __phys_addr_nodebug((unsigned long)pgd) | sme_me_mask;
-}
 
 bool asi_load(struct asi *asi);
 bool asi_unload(void);

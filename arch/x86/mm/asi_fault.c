@@ -2,6 +2,8 @@
 /*
  * Address space isolation: page faults in a domain, and the log of them.
  */
+#include <linux/cleanup.h>
+#include <linux/cpu.h>
 #include <linux/debugfs.h>
 #include <linux/kernel.h>
 #include <linux/percpu.h>
@@ -253,9 +255,8 @@ static int asi_faults_open(struct inode *inode, struct file *file)
 	return single_open(file, asi_faults_show, NULL);
 }
 
-static void asi_log_clear(void *unused)
+static void asi_log_clear(struct asi_log *log)
 {
-	struct asi_log *log = this_cpu_ptr(&asi_log);
 	unsigned int i;
 
 	for (i = 0; i < ASI_LOG_ENTRIES; i++)
@@ -264,11 +265,23 @@ static void asi_log_clear(void *unused)
 	log->lost = 0;
 }
 
+static void asi_log_clear_this(void *unused)
+{
+	asi_log_clear(this_cpu_ptr(&asi_log));
+}
+
 /* Whatever is written clears the log. */
 static ssize_t asi_faults_write(struct file *file, const char __user *buf,
 				size_t count, loff_t *pos)
 {
-	on_each_cpu(asi_log_clear, NULL, true);
+	unsigned int cpu;
+
+	guard(cpus_read_lock)();
+	on_each_cpu(asi_log_clear_this, NULL, true);
+	/* What CPUs that are offline have left; they write nothing now. */
+	for_each_possible_cpu(cpu)
+		if (!cpu_online(cpu))
+			asi_log_clear(per_cpu_ptr(&asi_log, cpu));
 
 	return count;
 }

@@ -112,10 +112,10 @@ def mutants(quick=False, only=None):
 
 
 def scenario_for(mutant):
-    """The named scenario, reduced to what can turn red."""
+    """The named scenario, reduced to what can turn red; not where reports are provoked, which all of it does together."""
     scenario = boot.load(mutant.scenario)
     suites = {case.partition(".")[0] for case in mutant.cases}
-    if mutant.cases:
+    if mutant.cases and not scenario.oopses:
         scenario.run = [step for step in scenario.run if step.partition(":")[0] in suites]
         if len(scenario.run) == len(suites):
             scenario.kunit = ""

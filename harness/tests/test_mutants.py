@@ -59,6 +59,9 @@ class Header(unittest.TestCase):
         scenario = mutants.scenario_for(self.load(HEADER))
         self.assertEqual((scenario.kunit, scenario.run, scenario.expect), ("asi_tlb", [], []))
         self.assertEqual(mutants.filter_of(scenario), "tcg-asi:asi_tlb")
+        # Its oopses are counted, so it is either the whole or nothing.
+        splats = mutants.scenario_for(self.load(HEADER.replace("tcg-asi asi_tlb", "tcg-asi-splat splat_asi_fault")))
+        self.assertEqual(splats.kunit, boot.load("tcg-asi-splat").kunit)
         self.assertEqual(mutants.filter_of(boot.load("tcg-asi")), "tcg-asi:asi*+pg_table*+machine:4+fsgsbase+smep+smap+gbpages+prmem+asi+asi_user+asi_load:30")
 
 

@@ -540,6 +540,45 @@ static int exec_inside(void *arg)
 	do_exit(9 << 8);
 }
 
+static int return_to_user(void *arg)
+{
+	static const char *const argv[] = { "/bin/false", NULL };
+	static const char *const envp[] = { NULL };
+	struct child *c = arg;
+
+	c->failed_exec = kernel_execve(argv[0], argv, envp);
+	if (c->failed_exec)
+		do_exit(9 << 8);
+	c->err = asi_test_populate(c->asi);
+	c->enter = c->err ?: asi_enter(c->asi);
+	asi_test_look(&c->look[0], false);
+
+	return 0;
+}
+
+/* Whoever forgets asi_exit() has no session in user mode, nor when he comes back from there. */
+static void asi_test_return_to_user(struct kunit *test)
+{
+	enum asi_fault_policy policy;
+	int status;
+
+	for (policy = 0; policy < ASI_NR_FAULT_POLICIES; policy++) {
+		struct asi *asi = asi_test_domain(test, policy);
+
+		memset(&child, 0, sizeof(child));
+		child.asi = asi;
+		status = -1;
+		KUNIT_EXPECT_GT(test, run_child(return_to_user, &status), 0);
+		KUNIT_EXPECT_EQ(test, child.failed_exec, 0);
+		KUNIT_EXPECT_EQ(test, child.enter, 0);
+		asi_test_expect_inside(test, asi, &child.look[0], "before user mode");
+		/* What the program says, which has run. */
+		KUNIT_EXPECT_EQ(test, status, 1 << 8);
+		KUNIT_EXPECT_EQ(test, asi_test_users(asi), 1);
+		KUNIT_EXPECT_EQ(test, asi_test_nr_faults, 0);
+	}
+}
+
 /* An exec that fails leaves the session alone, one that succeeds ends it. */
 static void asi_test_exec(struct kunit *test)
 {
@@ -735,6 +774,7 @@ static struct kunit_case asi_task_cases[] = {
 	KUNIT_CASE(asi_test_exit_unmaps_stack),
 	KUNIT_CASE(asi_test_kill),
 	KUNIT_CASE(asi_test_exec),
+	KUNIT_CASE(asi_test_return_to_user),
 	KUNIT_CASE(asi_test_lazy_tlb),
 	KUNIT_CASE(asi_test_change_mm),
 	KUNIT_CASE(asi_test_switch_mm),

@@ -3,11 +3,13 @@
  * KUnit tests of page tables as objects: do they follow what 6.12 does to the
  * kernel's own page table?
  */
+#include <linux/delay.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/kfence.h>
 #include <linux/mm.h>
 #include <linux/set_memory.h>
+#include <linux/slab.h>
 #include <linux/vmalloc.h>
 
 #include <asm/cpu_entry_area.h>
@@ -455,11 +457,76 @@ static void source_test_removing(struct kunit *test)
 	pg_table_free(src);
 }
 
+static int set_one(pte_t *pte, unsigned long addr, void *pfn)
+{
+	set_pte_at(&init_mm, addr, pte, pfn_pte(*(unsigned long *)pfn, PAGE_KERNEL));
+
+	return 0;
+}
+
+/* The first page where the kernel had no table for it, by each way to map one. */
+static void source_test_new_table(struct kunit *test)
+{
+	struct source_test *x = test->priv;
+	unsigned long pfn = page_to_pfn(x->page), addr;
+	struct page *pages[] = { x->page, x->page + 1 };
+	int i, err;
+
+	/* So large that nobody has been at its end. */
+	x->area = get_vm_area(64UL << 30, VM_SPARSE);
+	KUNIT_ASSERT_NOT_NULL(test, x->area);
+	addr = ALIGN_DOWN((unsigned long)x->area->addr + get_vm_area_size(x->area), SZ_2M_);
+	for (i = 0; i < 2; i++) {
+		addr -= SZ_2M_;
+		KUNIT_ASSERT_EQ(test, pg_table_share(x->dst, &kernel_pg_table, addr,
+						     addr + SZ_2M_, PG_TABLE_PMD), 0);
+		KUNIT_EXPECT_FALSE(test, test_mapped(x->dst, addr));
+		err = i ? vm_area_map_pages(x->area, addr, addr + PAGE_SIZE, pages) :
+			  apply_to_page_range(&init_mm, addr, PAGE_SIZE, set_one, &pfn);
+		KUNIT_EXPECT_EQ(test, err, 0);
+		KUNIT_EXPECT_TRUE_MSG(test, test_mapped(x->dst, addr), "way %d", i);
+		test_like_kernel(test, x->dst, addr);
+		vunmap_range(addr, addr + PAGE_SIZE);
+		KUNIT_EXPECT_FALSE_MSG(test, test_mapped(x->dst, addr), "way %d", i);
+	}
+}
+
+/* Tables below an entry of a PUD table give way to a leaf of 1 GiB, and are freed. */
+static void source_test_huge_vmap_1g(struct kunit *test)
+{
+	struct source_test *x = test->priv;
+	unsigned long addr;
+
+	if (!boot_cpu_has(X86_FEATURE_GBPAGES))
+		kunit_skip(test, "needs leaves of 1 GiB");
+
+	x->area = get_vm_area(2 * SZ_1G_, VM_IOREMAP);
+	KUNIT_ASSERT_NOT_NULL(test, x->area);
+	addr = ALIGN((unsigned long)x->area->addr, SZ_1G_);
+	KUNIT_ASSERT_EQ(test, vmap_page_range(addr, addr + PAGE_SIZE, page_to_phys(x->page),
+					      PAGE_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, pg_table_share(x->dst, &kernel_pg_table, addr, addr + SZ_1G_,
+					     PG_TABLE_PMD), 0);
+	test_like_kernel(test, x->dst, addr);
+	vunmap_range(addr, addr + PAGE_SIZE);
+
+	/* Nobody touches what this maps. */
+	KUNIT_ASSERT_EQ(test, vmap_page_range(addr, addr + SZ_1G_, 0, PAGE_KERNEL_RO), 0);
+	if (test_level(&kernel_pg_table, addr) != 3)
+		kunit_skip(test, "no leaves of 1 GiB in vmalloc space");
+	test_like_kernel(test, x->dst, addr);
+	test_like_kernel(test, x->dst, addr + SZ_1G_ - PAGE_SIZE);
+	vunmap_range(addr, addr + SZ_1G_);
+	KUNIT_EXPECT_FALSE(test, test_mapped(x->dst, addr));
+}
+
 static void source_test_kfence(struct kunit *test)
 {
 #ifdef CONFIG_KFENCE
 	struct source_test *x = test->priv;
 	unsigned long addr = (unsigned long)__kfence_pool;
+	void *object = NULL;
+	int i;
 
 	if (!addr)
 		kunit_skip(test, "no KFENCE pool");
@@ -467,6 +534,24 @@ static void source_test_kfence(struct kunit *test)
 					     addr + KFENCE_POOL_SIZE, PG_TABLE_4K), 0);
 	for (; addr < (unsigned long)__kfence_pool + KFENCE_POOL_SIZE; addr += PAGE_SIZE)
 		test_like_kernel(test, x->dst, addr);
+
+	/* KFENCE takes what is allocated now and then, and makes it inaccessible when freed. */
+	for (i = 0; i < 3000; i++) {
+		object = kmalloc(64, GFP_KERNEL);
+		if (!object || is_kfence_address(object))
+			break;
+		kfree(object);
+		object = NULL;
+		usleep_range(1000, 2000);
+	}
+	KUNIT_ASSERT_NOT_NULL(test, object);
+	addr = (unsigned long)object & PAGE_MASK;
+	KUNIT_EXPECT_EQ(test, pg_table_share(x->dst, &kernel_pg_table, addr, addr + PAGE_SIZE,
+					     PG_TABLE_4K), 0);
+	KUNIT_EXPECT_TRUE(test, test_mapped(x->dst, addr));
+	kfree(object);
+	KUNIT_EXPECT_FALSE(test, test_mapped(&kernel_pg_table, addr));
+	KUNIT_EXPECT_FALSE(test, test_mapped(x->dst, addr));
 #else
 	kunit_skip(test, "needs CONFIG_KFENCE");
 #endif
@@ -523,6 +608,8 @@ static struct kunit_case pg_table_source_cases[] = {
 	KUNIT_CASE(source_test_new_mapping),
 	KUNIT_CASE(source_test_cpu_entry_area),
 	KUNIT_CASE(source_test_removing),
+	KUNIT_CASE(source_test_new_table),
+	KUNIT_CASE(source_test_huge_vmap_1g),
 	KUNIT_CASE(source_test_kfence),
 	KUNIT_CASE(source_test_whole),
 	{}

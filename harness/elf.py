@@ -142,13 +142,17 @@ def objdump(path, *options):
     return proc.stdout.splitlines()
 
 
-def instructions(path, sections=(), having=""):
+def instructions(path, sections=(), having="", places=()):
     """[(section, address, text)] of all code, or of @sections, as objdump sees it.
 
-    All of a kernel are some millions: @having is a part of the text of those that are wanted.
+    All of a kernel are some millions: @having is a part of the text of those that are wanted; @places is the first
+    address and the end of a part.
     """
     section = ""
-    for line in objdump(path, "-d", "--no-show-raw-insn", "-w", *(f"--section={name}" for name in sections)):
+    options = [f"--section={name}" for name in sections]
+    if places:
+        options += [f"--start-address={places[0]:#x}", f"--stop-address={places[1]:#x}"]
+    for line in objdump(path, "-d", "--no-show-raw-insn", "-w", *options):
         if line.startswith("Disassembly of section "):
             section = line[len("Disassembly of section "):-1]
             continue

@@ -123,7 +123,7 @@ class Kernel:
         self.chosen = [number for number, section in enumerate(self.object.sections)
                        if section.name in SECTIONS or section.name.startswith(THUNKS)]
         for number in self.chosen:
-            self._read(number)
+            self._read(number, self.object.relocations(number))
         self._alternatives()
         self._jump_labels()
         self.look_around()
@@ -166,13 +166,13 @@ class Kernel:
         symbol = self.where(number).at(address)
         return self.functions.get((number, symbol.value, symbol.name)) if symbol else None
 
-    def _read(self, number):
+    def _read(self, number, relocations, places=()):
+        """The functions of a section, or of a part of it; @relocations are those of all of it."""
         section = self.object.sections[number].name
         code = [(address, text) for name, address, text in
-                elf.instructions(self.object.path, [section]) if name == section]
-        ends = [address for address, _ in code[1:]] + [self.object.sections[number].size]
-        relocations = self.object.relocations(number)
-        at = 0
+                elf.instructions(self.object.path, [section], places=places) if name == section]
+        ends = [address for address, _ in code[1:]] + [places[1] if places else self.object.sections[number].size]
+        at = bisect.bisect_left(relocations, places[0], key=lambda item: item.offset) if places else 0
         for (address, text), end in zip(code, ends):
             symbol = self.where(number).at(address)
             if symbol:

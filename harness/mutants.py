@@ -30,7 +30,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from . import boot, build, cr3, diff, entryset, guest, judge, report, series
+from . import boot, build, cr3, diff, entryset, guest, judge, report, series, transit
 from .base import ensure_base, locked
 from .common import BUILD, LOGS, ROOT, HarnessError, replace_file, run, say
 from .report import entry
@@ -219,7 +219,8 @@ def verdict(mutant, seen, control):
 
 def try_entry(mutant, objdir):
     """Is it found in the machine code?"""
-    entries = cr3.cr3_entries({"debug": objdir}) + entryset.entry_set_entries({"debug": objdir})
+    objdirs = {"debug": objdir}
+    entries = cr3.cr3_entries(objdirs) + entryset.entry_set_entries(objdirs) + transit.transit_entries(objdirs)
     found = [item["why"] for item in entries if item["status"] == "fail"]
     if any(re.search(mutant.regex, why) for why in found):
         return ""

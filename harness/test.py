@@ -8,7 +8,7 @@ keeps all processors busy (it was measured: 1 % idle), so that nothing is gained
 import os
 import time
 
-from . import boot, build, check, cr3, entryset, identity, ima, mutants, prefixes, report, series, warn
+from . import boot, build, check, cr3, entryset, identity, ima, mutants, prefixes, report, series, transit, warn
 from .base import ensure_base
 from .common import BUILD, CHECK_PACKAGES, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, explain, need, say
 
@@ -72,7 +72,7 @@ def entry_entries():
     """What the machine code of built kernels says about CR3 and about the entry code."""
     tree = series.patched_tree(BUILD / "src")
     objdirs = {config: build.build(config, tree, ("bzImage", "modules")) for config in ("debug", "release")}
-    return cr3.cr3_entries(objdirs) + entryset.entry_set_entries(objdirs)
+    return cr3.cr3_entries(objdirs) + entryset.entry_set_entries(objdirs) + transit.transit_entries(objdirs)
 
 
 # Stages that ONLY may name, beside scenarios.

@@ -177,7 +177,7 @@ class EntrySet(unittest.TestCase):
         self.assertTrue(entryset.rules().lines)
         with tempfile.TemporaryDirectory() as tmp:
             path = Path(tmp) / "entry.allow"
-            for line in ("data after error_entry x", "call after a", "other a b", "enters asi_load", "data error_entry x reason",
+            for line in ("data after error_entry x", "call after a", "other a b", "enters asi_unload", "data error_entry x reason",
                          "data any error_entry x reason", "call beside a b reason",
                          "user a reason\nuser a another reason"):
                 path.write_text(line + "\n")
@@ -320,7 +320,7 @@ class Writers(unittest.TestCase):
                          ["a", "a", "b"])
 
     def test_writes_of_modules_count_as_well(self):
-        with tempfile.TemporaryDirectory() as tmp, mock.patch.object(cr3, "writers", lambda path: {"asi_load": 1}):
+        with tempfile.TemporaryDirectory() as tmp, mock.patch.object(cr3, "writers", lambda path: {"asi_unload": 1}):
             objdir = Path(tmp)
             self.assertEqual(self.status(objdir), "pass")
             (objdir / "some.ko").write_text("")
@@ -328,7 +328,7 @@ class Writers(unittest.TestCase):
 
     @staticmethod
     def status(objdir):
-        return next(item["status"] for item in cr3.cr3_entries({"debug": objdir}) if item["case"] == "cr3_writer:asi_load")
+        return next(item["status"] for item in cr3.cr3_entries({"debug": objdir}) if item["case"] == "cr3_writer:asi_unload")
 
     def test_what_the_compiler_makes_of_a_function(self):
         for name in ("f", "f.constprop.0", "f.part.0.isra.0", "f.cold", "f.2"):
@@ -339,7 +339,7 @@ class Writers(unittest.TestCase):
         self.assertFalse(cr3.WRITE.match("mov    %cr3,%rax"))
 
     def test_the_list(self):
-        self.assertEqual(cr3.allowed()["asi_load"], {"": 1})
+        self.assertEqual(cr3.allowed()["asi_unload"], {"": 1})
         with tempfile.TemporaryDirectory() as tmp:
             path = Path(tmp) / "cr3.allow"
             for text in ("a\n", "a 1\n", "a 1 reason\na 2 reason\n", "a many reason\n", "a 0 reason\n", "a debug=1,debug=2 reason\n"):

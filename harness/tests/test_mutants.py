@@ -177,6 +177,7 @@ class Try(unittest.TestCase):
              mock.patch.object(mutants, "observe", lambda *args: found), \
              mock.patch.object(mutants, "scenario_for", lambda mutant: None), \
              mock.patch.object(mutants.cr3, "cr3_entries", lambda objdirs: []), \
+             mock.patch.object(mutants.transit, "transit_entries", lambda objdirs: []), \
              mock.patch.object(mutants.entryset, "entry_set_entries",
                                lambda objdirs: [entry("d", "none", "asi", "c", "fail", "f() refers to x")]):
             result = mutants.try_mutant(mutant, Path("tree"), None, control)

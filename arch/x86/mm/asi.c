@@ -263,7 +263,7 @@ void asi_destroy(struct asi *asi)
 	}
 	list_del(&asi->node);
 	asi_put_class(asi);
-	/* asi_flush() has the barrier; pairs with the one in asi_load(). */
+	/* asi_flush() has the barrier; pairs with the one in asi_make_cr3(). */
 	WRITE_ONCE(asi->dead, true);
 	mutex_unlock(&asi_mutex);
 
@@ -410,19 +410,23 @@ noinstr int asi_enter(struct asi *asi)
 	bool restricted;
 	int err;
 
-	raw_local_irq_save(flags);
-	/* Nothing of @asi may be mapped in a domain. */
-	restricted = asi_restricted() && asi_unload();
-	while (unlikely(restricted || !asi_is_ready(asi, session))) {
+	for (;;) {
+		raw_local_irq_save(flags);
+		/* Nothing of @asi may be mapped in a domain. */
+		restricted = asi_restricted() && asi_unload();
+		if (likely(!restricted && asi_is_ready(asi, session)))
+			break;
+
 		raw_local_irq_restore(flags);
 		instrumentation_begin();
 		err = asi_prepare(asi, _RET_IP_);
 		instrumentation_end();
-		if (restricted)
-			__asi_resume();
-		if (err)
+		__asi_resume(restricted);
+		if (err) {
+			/* Else this could return ahead, with an @err that is 0. */
+			barrier_nospec();
 			return err;
-		raw_local_irq_save(flags);
+		}
 	}
 
 	raw_atomic_inc(&asi->users);
@@ -430,7 +434,7 @@ noinstr int asi_enter(struct asi *asi)
 	session->err = 0;
 	session->denied = false;
 	raw_cpu_inc(asi_cpu.count[ASI_COUNT_ENTER]);
-	err = asi_load(asi) ? 0 : -ECANCELED;
+	err = asi_write_cr3(asi_make_cr3(asi)) ? 0 : -ECANCELED;
 	if (unlikely(err))
 		session->asi = NULL;
 	raw_local_irq_restore(flags);
@@ -469,8 +473,7 @@ noinstr int asi_exit(struct asi *asi)
 		instrumentation_begin();
 		err = asi_refuse(asi, ASI_BAD_STATE, _RET_IP_);
 		instrumentation_end();
-		if (restricted)
-			__asi_resume();
+		__asi_resume(restricted);
 		return err;
 	}
 
@@ -493,13 +496,21 @@ EXPORT_SYMBOL_GPL(asi_exit);
  *
  * The CPU may be another one, with another mm, than when the interrupt came, so CR3
  * is made anew.
+ *
+ * Return: what the caller has to write to CR3 as the last thing before it goes back,
+ * or 0 if it goes back on the kernel's page table.
  */
-__visible noinstr void asi_reenter(unsigned int event)
+__visible noinstr unsigned long asi_reenter(unsigned int event)
 {
 	struct asi_session *session;
-	unsigned long dr7 = 0;
+	unsigned long dr7 = 0, cr3 = 0;
 
-	/* A #DB here would start on the stack that this one is on. */
+	/*
+	 * A #DB here would start on the stack that this one is on.  DR7 is as it was
+	 * before CR3 is the domain's: the hypervisor of an SEV-ES guest intercepts
+	 * accesses to DR7, and the way back from that #VC would access it again.  In
+	 * between, nothing is touched but what no breakpoint can be set on.
+	 */
 	if (event == ASI_EVENT_PARANOID)
 		dr7 = local_db_save();
 
@@ -507,11 +518,14 @@ __visible noinstr void asi_reenter(unsigned int event)
 	/* In a domain already: this is for a session that was ended meanwhile. */
 	if (session->asi && !session->err && !raw_cpu_read(asi_cr3.domain)) {
 		raw_cpu_inc(asi_cpu.count[event]);
-		if (unlikely(!asi_load(session->asi)))
+		cr3 = asi_make_cr3(session->asi);
+		if (unlikely(!cr3))
 			session->err = -ECANCELED;
 	}
 
 	local_db_restore(dr7);
+
+	return cr3;
 }
 
 noinstr bool __asi_suspend(void)
@@ -529,12 +543,21 @@ noinstr bool __asi_suspend(void)
 }
 EXPORT_SYMBOL_GPL(__asi_suspend);
 
-noinstr void __asi_resume(void)
+noinstr void __asi_resume(bool restricted)
 {
 	unsigned long flags;
 
+	/*
+	 * What the caller goes on with may be meant for the domain.  It must not run
+	 * ahead on the kernel's page table, whatever is believed of @restricted.
+	 */
+	if (likely(!restricted)) {
+		barrier_nospec();
+		return;
+	}
+
 	raw_local_irq_save(flags);
-	asi_reenter(ASI_COUNT_RESUME);
+	asi_write_cr3(asi_reenter(ASI_COUNT_RESUME));
 	raw_local_irq_restore(flags);
 }
 EXPORT_SYMBOL_GPL(__asi_resume);
@@ -546,13 +569,13 @@ void __asi_schedule_out(void)
 		current->thread.asi.scheduled = true;
 }
 
-void __asi_schedule_in(void)
+noinstr void __asi_schedule_in(void)
 {
-	if (likely(!current->thread.asi.scheduled))
-		return;
+	bool restricted = current->thread.asi.scheduled;
 
-	current->thread.asi.scheduled = false;
-	__asi_resume();
+	if (unlikely(restricted))
+		current->thread.asi.scheduled = false;
+	__asi_resume(restricted);
 }
 
 /* The session ends, and asi_exit() will tell. */

@@ -8,7 +8,9 @@
 #include <linux/workqueue.h>
 
 #include <asm/asi.h>
+#include <asm/barrier.h>
 #include <asm/cr3.h>
+#include <asm/special_insns.h>
 #include <asm/tlbflush.h>
 
 #undef pr_fmt
@@ -92,7 +94,29 @@ bool asi_maps_range(struct pg_table *pgt, unsigned long start, unsigned long end
 bool asi_allows(struct pg_table *pgt, unsigned long address, unsigned long error_code);
 void asi_unmap_tasks(struct asi *asi);
 
-bool asi_load(struct asi *asi);
+unsigned long asi_make_cr3(struct asi *asi);
+
+/*
+ * Enter a domain with the @cr3 that asi_make_cr3() has made of it, or stay on the
+ * kernel's page table if that is 0.  For the C functions after which a task goes on
+ * in the domain, with interrupts off.
+ *
+ * Nothing but the stack is touched after the write of CR3, and nothing that traps or
+ * that a hypervisor intercepts is done.  The write serializes.  Without it, the
+ * code of the domain must not run ahead of the question.
+ */
+static __always_inline bool asi_write_cr3(unsigned long cr3)
+{
+	if (unlikely(!cr3)) {
+		barrier_nospec();
+		return false;
+	}
+
+	native_write_cr3(cr3);
+
+	return true;
+}
+
 bool asi_unload(void);
 void asi_flush(struct asi *asi);
 

@@ -99,21 +99,23 @@ static inline void asi_debug_removed(struct asi *asi, u64 gen) { }
 #endif
 
 /**
- * asi_load - go to the page table of a domain
+ * asi_make_cr3 - get ready to go to the page table of a domain
  * @asi: the domain of the session of this task
+ *
+ * The caller writes CR3 next, and touches nothing but the stack after that: the C
+ * functions with asi_write_cr3(), the entry code on its own.
  *
  * An interrupt of whatever kind finds in asi_cr3 what it needs to get out: the
  * order is @kernel, @domain, CR3, and asi_unload() goes the other way.  One that
  * arrives while CR3 is still the kernel's does not touch it, since it compares CR3
  * with @domain.
  *
- * Nothing but the stack is touched after the write of CR3.
+ * Context: Interrupts off until CR3 is written, on the kernel's page table.
  *
- * Context: Interrupts off, on the kernel's page table.
- *
- * Return: false if the domain is being destroyed; the CPU stays where it is.
+ * Return: what to write to CR3; 0 if the domain is being destroyed, and the CPU has
+ * to stay where it is.
  */
-noinstr bool asi_load(struct asi *asi)
+noinstr unsigned long asi_make_cr3(struct asi *asi)
 {
 	u16 asid = raw_cpu_read(cpu_tlbstate.loaded_mm_asid);
 	unsigned int class = asi->class;
@@ -136,7 +138,7 @@ noinstr bool asi_load(struct asi *asi)
 	smp_mb();
 	if (unlikely(READ_ONCE(asi->dead))) {
 		raw_cpu_write(asi_cr3.domain, 0);
-		return false;
+		return 0;
 	}
 
 	gen = pg_table_generation(asi->pgt);
@@ -155,16 +157,14 @@ noinstr bool asi_load(struct asi *asi)
 		tlb->kernel_gen = kernel_gen;
 	}
 
-	native_write_cr3(cr3);
-
-	return true;
+	return cr3;
 }
 
 /**
  * asi_unload - go to the kernel's page table
  *
- * What CR3 says is the truth: the handler of an NMI that has hit asi_load() finds
- * @domain set, and must leave it so.
+ * What CR3 says is the truth: the handler of an NMI that has come between
+ * asi_make_cr3() and the write of CR3 finds @domain set, and must leave it so.
  *
  * Context: Interrupts off.
  *
@@ -213,7 +213,7 @@ void asi_flush(struct asi *asi)
 	guard(asi_suspended)();
 
 	gen = pg_table_generation(asi->pgt);
-	/* Pairs with smp_mb() in asi_load(). */
+	/* Pairs with smp_mb() in asi_make_cr3(). */
 	smp_mb();
 	on_each_cpu_cond(asi_is_inside, asi_flush_ipi, asi, true);
 	asi_debug_removed(asi, gen);

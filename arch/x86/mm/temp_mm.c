@@ -50,16 +50,21 @@ struct mm_struct *temporary_mm_loaded(void)
 /* The outermost temporary mm was loaded in a domain. */
 static DEFINE_PER_CPU(bool, temp_mm_restricted);
 
+/* Before all else: the domain need not map what is touched next, nor the loaded mm. */
 static __always_inline void temp_mm_suspend(void)
 {
+	bool restricted = asi_suspend();
+
 	if (static_branch_unlikely(&asi_key) && !temporary_mm_loaded())
-		__this_cpu_write(temp_mm_restricted, asi_suspend());
+		__this_cpu_write(temp_mm_restricted, restricted);
 }
 
+/* The question is no way around asi_resume(), which does not let anything run ahead. */
 static __always_inline void temp_mm_resume(void)
 {
-	if (static_branch_unlikely(&asi_key) && !temporary_mm_loaded())
-		asi_resume(__this_cpu_read(temp_mm_restricted));
+	if (static_branch_unlikely(&asi_key))
+		asi_resume(!temporary_mm_loaded() &&
+			   __this_cpu_read(temp_mm_restricted));
 }
 #else
 static inline void temp_mm_suspend(void) { }
@@ -79,6 +84,7 @@ struct mm_struct *use_temporary_mm_irqs_off(struct mm_struct *temp)
 	struct mm_struct *prev;
 
 	lockdep_assert_irqs_disabled();
+	temp_mm_suspend();
 	VM_WARN_ON_ONCE(!mm_is_temporary(temp));
 	VM_WARN_ON_ONCE(!cpumask_empty(mm_cpumask(temp)));
 
@@ -106,7 +112,6 @@ struct mm_struct *use_temporary_mm_irqs_off(struct mm_struct *temp)
 	if (hw_breakpoint_active())
 		set_debugreg(DR7_FIXED_1, 7);
 
-	temp_mm_suspend();
 	switch_mm_irqs_off(NULL, temp, current);
 
 	return prev;

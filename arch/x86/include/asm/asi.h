@@ -135,14 +135,14 @@ long asi_refused(enum asi_refusal why);
 void asi_check_boottime(void);
 
 bool __asi_suspend(void);
-void __asi_resume(void);
+void __asi_resume(bool restricted);
 void __asi_schedule_out(void);
 void __asi_schedule_in(void);
 void __asi_end_session(void);
 void __asi_switch_mm(unsigned long caller);
 void __asi_exit_to_user(void);
 void __asi_exit_thread(struct task_struct *tsk);
-void asi_reenter(unsigned int event);
+unsigned long asi_reenter(unsigned int event);
 
 /**
  * asi_restricted - is this CPU on the page table of a domain?
@@ -177,14 +177,16 @@ static __always_inline bool asi_suspend(void)
  * asi_resume - go back to the domain that asi_suspend() has left
  * @restricted: what asi_suspend() has returned
  *
- * Nothing happens if the session has ended in between.
+ * Nothing happens if the session has ended in between.  While there are domains, what
+ * follows does not run ahead of this, not even by speculation: no caller may branch
+ * around it, not even where @restricted is false.
  *
  * Context: The task that called asi_suspend().
  */
 static __always_inline void asi_resume(bool restricted)
 {
-	if (static_branch_unlikely(&asi_key) && restricted)
-		__asi_resume();
+	if (static_branch_unlikely(&asi_key))
+		__asi_resume(restricted);
 }
 
 /**

@@ -406,7 +406,7 @@ static void asi_unmap_range(struct asi *asi, unsigned long start, unsigned long 
 			    addr + PAGE_SIZE > t->task)
 				wanted = true;
 		if (!wanted)
-			pg_table_unmap(asi->pgt, addr, addr + PAGE_SIZE);
+			pg_table_unmap_nofail(asi->pgt, addr, addr + PAGE_SIZE);
 	}
 }
 
@@ -416,8 +416,7 @@ static void asi_unmap_task(struct asi_task *t, bool unmap)
 	hlist_del(&t->of_asi);
 	hlist_del(&t->of_task);
 	if (unmap) {
-		/* They are pages of their own, so this needs no memory. */
-		WARN_ON_ONCE(pg_table_unmap(t->asi->pgt, t->stack, t->stack + THREAD_SIZE));
+		pg_table_unmap_nofail(t->asi->pgt, t->stack, t->stack + THREAD_SIZE);
 		asi_unmap_range(t->asi, t->task, t->task + arch_task_struct_size);
 	}
 	kfree(t);
@@ -435,7 +434,9 @@ void asi_unmap_tasks(struct asi *asi)
 
 /*
  * A stack is not freed but given to the next task, so that nothing else would tell
- * the domains.
+ * the domains.  The next task can't be asked to do without, so this must not fail.  As
+ * asi_map_task() has made leaves of 4 KiB it takes no memory either, unless the owner of
+ * the domain has shared a table of the kernel there.
  */
 void __asi_exit_thread(struct task_struct *tsk)
 {
@@ -488,9 +489,10 @@ int asi_map_task(struct asi *asi)
 		}
 	}
 
-	err = asi_share(asi->pgt, t->stack, t->stack + THREAD_SIZE, PG_TABLE_LEAF);
+	/* A larger copy around them could get lost when the kernel breaks its own down. */
+	err = asi_share(asi->pgt, t->stack, t->stack + THREAD_SIZE, PG_TABLE_4K);
 	if (!err)
-		err = asi_share(asi->pgt, t->task, t->task + arch_task_struct_size, PG_TABLE_LEAF);
+		err = asi_share(asi->pgt, t->task, t->task + arch_task_struct_size, PG_TABLE_4K);
 	hlist_add_head(&t->of_asi, &asi->tasks);
 	hlist_add_head(&t->of_task, &current->thread.asi.mapped);
 	if (err)

@@ -10,6 +10,7 @@
 #include <linux/mm.h>
 #include <linux/preempt.h>
 #include <linux/sched/task_stack.h>
+#include <linux/set_memory.h>
 #include <linux/slab.h>
 #include <linux/temp_mm.h>
 #include <linux/vmalloc.h>
@@ -18,6 +19,7 @@
 #include <asm/nospec-branch.h>
 #include <asm/sections.h>
 
+#include "../mm/pg_table.h"
 #include "test_asi.h"
 
 /* What a call in a domain, or in an interrupt, has come to. */
@@ -480,6 +482,28 @@ struct needed {
 	unsigned long start, end;
 };
 
+#define NR_NEEDED	7
+#define NR_PERCPU	4		/* of them, the last ones */
+
+static struct needed needed(const char *name, const void *start, size_t size)
+{
+	return (struct needed) { name, (unsigned long)start, (unsigned long)start + size };
+}
+
+/* All that is needed; of the variables of CPUs, those of @cpu. */
+static void fill_needed(struct needed *n, int cpu)
+{
+	*n++ = needed("kernel text", _text, _etext - _text);
+	*n++ = needed("kernel rodata", __start_rodata, __end_rodata - __start_rodata);
+	*n++ = needed("__per_cpu_offset", __per_cpu_offset, sizeof(__per_cpu_offset));
+	*n++ = needed("asi_cr3", per_cpu_ptr(&asi_cr3, cpu), sizeof(asi_cr3));
+	*n++ = needed("pcpu_hot", per_cpu_ptr(&pcpu_hot, cpu), sizeof(pcpu_hot));
+	*n++ = needed("fixed_percpu_data", per_cpu_ptr(&fixed_percpu_data, cpu),
+		      sizeof(fixed_percpu_data));
+	*n++ = needed("x86_spec_ctrl_current", per_cpu_ptr(&x86_spec_ctrl_current, cpu),
+		      sizeof(x86_spec_ctrl_current));
+}
+
 static int share_but(struct pg_table *pgt, const struct needed *n, unsigned int nr,
 		     unsigned int without)
 {
@@ -507,15 +531,8 @@ static void asi_test_set_pg_table(struct kunit *test)
 	struct asi *asi = asi_test_create(ASI_FAULT_ABORT), *old;
 	long tables = atomic_long_read(&pg_table_stats.instances);
 	int cpu = cpumask_last(cpu_possible_mask), i;
-	struct needed n[] = {
-		{ "kernel text", (unsigned long)_text, (unsigned long)_etext },
-		{ "kernel rodata", (unsigned long)__start_rodata, (unsigned long)__end_rodata },
-		{ "__per_cpu_offset", (unsigned long)__per_cpu_offset,
-		  (unsigned long)__per_cpu_offset + sizeof(__per_cpu_offset) },
-		{ "asi_cr3" }, { "pcpu_hot" }, { "fixed_percpu_data" },
-		{ "x86_spec_ctrl_current" },
-	};
-	const unsigned int nr = ARRAY_SIZE(n);
+	const unsigned int nr = NR_NEEDED;
+	struct needed n[NR_NEEDED];
 	struct pg_table *pgt, *mine;
 	unsigned int without;
 	char name[16];
@@ -534,14 +551,7 @@ static void asi_test_set_pg_table(struct kunit *test)
 		if (IS_ERR(pgt))
 			break;
 		for_each_possible_cpu(i) {
-			n[3].start = (unsigned long)per_cpu_ptr(&asi_cr3, i);
-			n[3].end = n[3].start + sizeof(asi_cr3);
-			n[4].start = (unsigned long)per_cpu_ptr(&pcpu_hot, i);
-			n[4].end = n[4].start + sizeof(pcpu_hot);
-			n[5].start = (unsigned long)per_cpu_ptr(&fixed_percpu_data, i);
-			n[5].end = n[5].start + sizeof(fixed_percpu_data);
-			n[6].start = (unsigned long)per_cpu_ptr(&x86_spec_ctrl_current, i);
-			n[6].end = n[6].start + sizeof(x86_spec_ctrl_current);
+			fill_needed(n, i);
 			/* The last CPU is the one that lacks something. */
 			err = err ?: share_but(pgt, n, nr, i == cpu ? without : nr + 1);
 		}
@@ -578,6 +588,219 @@ static void asi_test_set_pg_table(struct kunit *test)
 	asi_destroy(old);
 }
 
+/*
+ * A table with all that is needed, by copies of @src as large as they can be, per-CPU
+ * memory too.
+ */
+static struct pg_table *own_table(struct kunit *test, const char *name, struct pg_table *src)
+{
+	struct pg_table *pgt = pg_table_create(name, &asi_pg_table_ops, NULL);
+	struct needed n[NR_NEEDED];
+	int cpu, i, err;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(pgt));
+	err = pg_table_share(pgt, src, CPU_ENTRY_AREA_BASE, CPU_ENTRY_AREA_BASE + P4D_SIZE,
+			     PG_TABLE_P4D);
+	for_each_possible_cpu(cpu) {
+		fill_needed(n, cpu);
+		for (i = 0; i < NR_NEEDED && !err; i++) {
+			bool percpu = i >= NR_NEEDED - NR_PERCPU;
+
+			/* What is around a variable, too, so that a leaf can be large. */
+			err = pg_table_share(pgt, src,
+					     n[i].start & (percpu ? PMD_MASK : PAGE_MASK),
+					     percpu ? ALIGN(n[i].end, PMD_SIZE) :
+						      PAGE_ALIGN(n[i].end), PG_TABLE_LEAF);
+		}
+	}
+	KUNIT_EXPECT_EQ(test, err, 0);
+
+	return pgt;
+}
+
+/* The page of the kernel at @addr, with rights that differ from the kernel's. */
+static void replace_page(struct kunit *test, struct pg_table *pgt, const void *addr,
+			 pgprotval_t set, pgprotval_t clear)
+{
+	unsigned long page = (unsigned long)addr & PAGE_MASK;
+	struct pg_table_leaf leaf;
+	pgprotval_t prot;
+
+	KUNIT_ASSERT_TRUE(test, pg_table_lookup(&kernel_pg_table, page, &leaf));
+	prot = pgprot_val(leaf.prot) | set;
+	/* Dirty, but not writable, is a shadow stack. */
+	prot &= ~(clear | _PAGE_GLOBAL | _PAGE_DIRTY);
+	KUNIT_EXPECT_EQ(test, pg_table_unmap(pgt, page, page + PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, pg_table_map(pgt, page, PHYS_PFN(leaf.pa + (page - leaf.start)), 1,
+					   __pgprot(prot)), 0);
+}
+
+/* A domain takes over no table in which the kernel's page at @addr has other rights. */
+static void expect_rights(struct kunit *test, const void *addr, pgprotval_t set,
+			  pgprotval_t clear, const char *what)
+{
+	struct asi *asi = asi_test_create(ASI_FAULT_ABORT);
+	struct asi_test_refusal before;
+	struct pg_table *pgt;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, asi);
+	pgt = own_table(test, "kunit-rights", &kernel_pg_table);
+	replace_page(test, pgt, addr, set, clear);
+	before = asi_test_before(test, ASI_BAD_TABLE);
+	asi_test_after(&before, -ENOENT, asi_set_pg_table(asi, pgt), what);
+	if (asi_pg_table(asi) != pgt)
+		pg_table_free(pgt);
+	asi_destroy(asi);
+}
+
+/* What the entry code and the CPU write to has to be writable, and nothing else. */
+static void asi_test_set_pg_table_ro(struct kunit *test)
+{
+	struct asi *asi = asi_test_create(ASI_FAULT_ABORT);
+	int cpu = cpumask_last(cpu_possible_mask), i;
+	void *stack = task_stack_page(current);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, asi);
+	expect_rights(test, per_cpu_ptr(&pcpu_hot, cpu), 0, _PAGE_RW, "read-only pcpu_hot");
+	expect_rights(test, per_cpu_ptr(&asi_cr3, 0), 0, _PAGE_RW, "read-only asi_cr3");
+	expect_rights(test, (void *)CPU_ENTRY_AREA_RO_IDT, _PAGE_RW, 0, "writable IDT");
+
+	/* The stack: to enter would be a double fault. */
+	KUNIT_EXPECT_EQ(test, asi_test_populate(asi), 0);
+	KUNIT_EXPECT_EQ(test, asi_test_pass(asi), 0);
+	for (i = 0; i < THREAD_SIZE; i += PAGE_SIZE)
+		replace_page(test, asi_pg_table(asi), stack + i, 0, _PAGE_RW);
+	if (asi_maps_range(asi_pg_table(asi), (unsigned long)stack,
+			   (unsigned long)stack + THREAD_SIZE))
+		KUNIT_FAIL(test, "a read-only stack is as good as any");
+	else
+		asi_expect_refused(test, ASI_BAD_TABLE, -ENOENT, asi_enter(asi));
+	asi_destroy(asi);
+}
+
+/* And what the CPU executes has to be executable. */
+static void asi_test_set_pg_table_nx(struct kunit *test)
+{
+	struct asi *asi = asi_test_create(ASI_FAULT_ABORT);
+	struct pg_table *pgt;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, asi);
+	expect_rights(test, _text, _PAGE_NX, 0, "text that is not executable");
+	expect_rights(test, asi_enter, _PAGE_NX, 0, "asi_enter() that is not executable");
+	expect_rights(test, (void *)CPU_ENTRY_AREA_RO_IDT, 0, _PAGE_NX, "executable IDT");
+
+	/* The right rights are not enough: a mapping of its own follows nobody. */
+	pgt = own_table(test, "kunit-own", &kernel_pg_table);
+	replace_page(test, pgt, per_cpu_ptr(&pcpu_hot, 0), 0, 0);
+	KUNIT_EXPECT_EQ(test, asi_set_pg_table(asi, pgt), -EEXIST);
+	KUNIT_EXPECT_PTR_NE(test, asi_pg_table(asi), pgt);
+	KUNIT_EXPECT_PTR_EQ(test, pgt->private, asi_pg_table(asi) == pgt ? asi : NULL);
+	if (asi_pg_table(asi) != pgt)
+		pg_table_free(pgt);
+	asi_destroy(asi);
+}
+
+/* Nobody unmaps what the entry code needs behind the back of asi_unmap(). */
+static void asi_test_unmap_behind(struct kunit *test)
+{
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_ABORT);
+	struct asi *other = asi_test_create(ASI_FAULT_ABORT);
+	atomic_long_t *pinned = &pg_table_stats.refused[PG_TABLE_PINNED];
+	struct pg_table *pgt = asi_pg_table(asi), *src, *clone;
+	u64 generation = pg_table_generation(pgt);
+	unsigned long addr, refused = 0;
+	struct needed n[NR_NEEDED];
+	const char *missing;
+	long before;
+	int cpu, i;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, other);
+	before = atomic_long_read(pinned);
+	for_each_possible_cpu(cpu) {
+		fill_needed(n, cpu);
+		for (i = 0; i < NR_NEEDED; i++) {
+			addr = (n[i].end - 1) & PAGE_MASK;
+			KUNIT_EXPECT_EQ_MSG(test, pg_table_unmap(pgt, addr, addr + PAGE_SIZE),
+					    -EBUSY, "%s of CPU %d", n[i].name, cpu);
+			refused++;
+		}
+	}
+	addr = CPU_ENTRY_AREA_BASE;
+	KUNIT_EXPECT_EQ(test, pg_table_unmap(pgt, addr, addr + PAGE_SIZE), -EBUSY);
+	KUNIT_EXPECT_EQ(test, pg_table_unmap(pgt, addr, addr + P4D_SIZE), -EBUSY);
+	KUNIT_EXPECT_EQ(test, pg_table_unmap(pgt, pg_table_first_addr(), 0), -EBUSY);
+	refused += 3;
+	KUNIT_EXPECT_EQ(test, atomic_long_read(pinned) - before, refused);
+	KUNIT_EXPECT_EQ(test, pg_table_generation(pgt), generation);
+	missing = asi_missing(pgt, &addr);
+	KUNIT_EXPECT_NULL(test, missing);
+
+	/* Nor by way of a page table in between. */
+	src = own_table(test, "kunit-src", &kernel_pg_table);
+	clone = own_table(test, "kunit-clone", src);
+	KUNIT_EXPECT_EQ(test, asi_set_pg_table(other, clone), -EINVAL);
+	if (asi_pg_table(other) != clone)
+		pg_table_free(clone);
+	asi_destroy(other);
+	pg_table_free(src);
+
+	/* Nor frees all of it. */
+	if (missing)
+		return;
+	before = atomic_long_read(pinned);
+	pg_table_free(pgt);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(pinned) - before, 1);
+	KUNIT_EXPECT_EQ(test, asi_test_pass(asi), 0);
+}
+
+/* The kernel breaks a leaf down, and there is no memory to do the same in the domain. */
+static void asi_test_pinned_split_fails(struct kunit *test)
+{
+#if IS_ENABLED(CONFIG_PG_TABLE_KUNIT_TEST)
+	struct asi *asi = asi_test_create(ASI_FAULT_ABORT);
+	long dropped = atomic_long_read(&pg_table_stats.dropped);
+	struct pg_table_leaf leaf;
+	struct pg_table *pgt;
+	const char *missing;
+	unsigned long addr;
+	int cpu, err;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, asi);
+	for_each_possible_cpu(cpu) {
+		addr = (unsigned long)per_cpu_ptr(&pcpu_hot, cpu) & PAGE_MASK;
+		if (pg_table_lookup(&kernel_pg_table, addr, &leaf) && leaf.level > PG_LEVEL_4K)
+			break;
+	}
+	if (cpu >= nr_cpu_ids) {
+		asi_destroy(asi);
+		kunit_skip(test, "no large leaf around per-CPU memory");
+	}
+
+	pgt = own_table(test, "kunit-split", &kernel_pg_table);
+	KUNIT_EXPECT_TRUE(test, pg_table_lookup(pgt, addr, &leaf));
+	KUNIT_EXPECT_EQ(test, leaf.level, PG_LEVEL_2M);
+	KUNIT_EXPECT_EQ(test, asi_set_pg_table(asi, pgt), 0);
+
+	pg_table_fail_alloc = -1;
+	err = set_memory_4k(addr, 1);
+	pg_table_fail_alloc = 0;
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_TRUE(test, pg_table_lookup(&kernel_pg_table, addr, &leaf));
+	KUNIT_EXPECT_EQ(test, leaf.level, PG_LEVEL_4K);
+
+	missing = asi_missing(asi_pg_table(asi), &addr);
+	KUNIT_EXPECT_STREQ(test, missing ?: "nothing", "nothing");
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&pg_table_stats.dropped), dropped);
+	if (!missing) {
+		KUNIT_EXPECT_EQ(test, asi_test_populate(asi), 0);
+		KUNIT_EXPECT_EQ(test, asi_test_pass(asi), 0);
+	}
+	asi_destroy(asi);
+#else
+	kunit_skip(test, "needs CONFIG_PG_TABLE_KUNIT_TEST");
+#endif
+}
+
 static struct kunit_case asi_refuse_cases[] = {
 	KUNIT_CASE(asi_test_enter_twice),
 	KUNIT_CASE(asi_test_exit_without_enter),
@@ -593,6 +816,10 @@ static struct kunit_case asi_refuse_cases[] = {
 	KUNIT_CASE(asi_test_enter_without_stack),
 	KUNIT_CASE(asi_test_eighth_type),
 	KUNIT_CASE(asi_test_set_pg_table),
+	KUNIT_CASE(asi_test_set_pg_table_ro),
+	KUNIT_CASE(asi_test_set_pg_table_nx),
+	KUNIT_CASE(asi_test_unmap_behind),
+	KUNIT_CASE(asi_test_pinned_split_fails),
 	KUNIT_CASE(asi_test_nothing_left),
 	{}
 };

@@ -23,6 +23,7 @@
 #include <asm/sections.h>
 #include <asm/tlbflush.h>
 
+#include "../mm/pg_table.h"
 #include "test_asi.h"
 
 /*
@@ -476,6 +477,91 @@ static void asi_test_exit_unmaps_stack(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, asi_maps_range(asi_pg_table(asi), own, own + THREAD_SIZE));
 }
 
+#if IS_ENABLED(CONFIG_PG_TABLE_KUNIT_TEST)
+/* A task that has not much longer to live, and whose domain maps all around it. */
+static struct {
+	struct asi *asi;
+	bool tables;			/* those of the kernel, and not large copies */
+	bool mapped;
+	unsigned long stack, task, last;
+} mortal;
+
+static int share_around(unsigned long addr)
+{
+	return pg_table_share(asi_pg_table(mortal.asi), &kernel_pg_table, addr & PMD_MASK,
+			      (addr & PMD_MASK) + PMD_SIZE,
+			      mortal.tables ? PG_TABLE_PMD : PG_TABLE_LEAF);
+}
+
+static int die_without_memory(struct member *m)
+{
+	int err;
+
+	mortal.stack = (unsigned long)task_stack_page(current);
+	mortal.task = (unsigned long)current;
+	mortal.last = mortal.task + arch_task_struct_size - 1;
+	/* Large copies come first, as asi_map() of a large area does; tables come last. */
+	err = mortal.tables ? 0 : share_around(mortal.stack) ?: share_around(mortal.task);
+	err = err ?: asi_map_task(mortal.asi);
+	if (!err && mortal.tables)
+		err = share_around(mortal.stack) ?: share_around(mortal.task);
+	mortal.mapped = asi_maps_range(asi_pg_table(mortal.asi), mortal.stack,
+				       mortal.stack + THREAD_SIZE) &&
+			asi_maps_range(asi_pg_table(mortal.asi), mortal.task, mortal.last + 1);
+	pg_table_fail_alloc = -1;
+
+	return err;
+}
+
+static bool mortal_is_mapped(unsigned long addr)
+{
+	return pg_table_lookup(asi_pg_table(mortal.asi), addr, NULL);
+}
+
+static void exit_without_memory(struct kunit *test, bool tables)
+{
+	struct asi *asi = asi_test_create(ASI_FAULT_ABORT);
+	bool recorded = true;
+	struct member *m;
+	int i;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, asi);
+	memset(&mortal, 0, sizeof(mortal));
+	mortal.asi = asi;
+	mortal.tables = tables;
+	m = member_start(test, 0, NULL, die_without_memory, NULL);
+	member_stop(test, m);
+	/* After the thread function there is some more to do for it. */
+	for (i = 0; i < 250 && recorded; i++) {
+		msleep(20);
+		mutex_lock(&asi_mutex);
+		recorded = !hlist_empty(&asi->tasks);
+		mutex_unlock(&asi_mutex);
+	}
+	pg_table_fail_alloc = 0;
+
+	KUNIT_EXPECT_EQ(test, m->ret, 0);
+	KUNIT_EXPECT_TRUE(test, mortal.mapped);
+	KUNIT_EXPECT_FALSE(test, recorded);
+	for (i = 0; i < THREAD_SIZE; i += PAGE_SIZE)
+		KUNIT_EXPECT_FALSE_MSG(test, mortal_is_mapped(mortal.stack + i), "stack + %#x", i);
+	KUNIT_EXPECT_FALSE(test, mortal_is_mapped(mortal.task));
+	KUNIT_EXPECT_FALSE(test, mortal_is_mapped(mortal.last));
+	asi_destroy(asi);
+}
+#endif
+
+/* It unmaps its memory from domains, whatever that takes: there is nobody to tell. */
+static void asi_test_exit_unmap_no_memory(struct kunit *test)
+{
+#if IS_ENABLED(CONFIG_PG_TABLE_KUNIT_TEST)
+	exit_without_memory(test, false);
+	exit_without_memory(test, true);
+#else
+	kunit_skip(test, "needs CONFIG_PG_TABLE_KUNIT_TEST");
+#endif
+}
+
 static int kill_inside(void *arg)
 {
 	struct child *c = arg;
@@ -772,6 +858,7 @@ static struct kunit_case asi_task_cases[] = {
 	KUNIT_CASE(asi_test_fork),
 	KUNIT_CASE(asi_test_exit_inside),
 	KUNIT_CASE(asi_test_exit_unmaps_stack),
+	KUNIT_CASE(asi_test_exit_unmap_no_memory),
 	KUNIT_CASE(asi_test_kill),
 	KUNIT_CASE(asi_test_exec),
 	KUNIT_CASE(asi_test_return_to_user),

@@ -479,6 +479,39 @@ static void pg_table_test_share_4k(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, x->flushes, 0);
 }
 
+/* Where there are large copies already: those in the range are broken down, others are not. */
+static void pg_table_test_share_4k_again(struct kunit *test)
+{
+	struct pg_table_test *x = test->priv;
+	unsigned long page = TEST_BASE + SZ_2M_ + 5 * SZ_4K_, i;
+	u64 generation;
+
+	KUNIT_ASSERT_EQ(test, pg_table_map(x->src, TEST_BASE, PFN_1G, 1 << 18, TEST_PROT_RW), 0);
+	KUNIT_ASSERT_EQ(test, pg_table_share(x->dst, x->src, TEST_BASE, TEST_BASE + SZ_1G_,
+					     PG_TABLE_LEAF), 0);
+	generation = pg_table_generation(x->dst);
+	KUNIT_ASSERT_EQ(test, pg_table_share(x->dst, x->src, page, page + SZ_4K_, PG_TABLE_4K), 0);
+	for (i = 0; i < 512; i++)
+		test_maps(test, x->dst, TEST_BASE + SZ_2M_ + i * SZ_4K_, PFN_1G + 512 + i, 1,
+			  true);
+	test_maps(test, x->dst, TEST_BASE, PFN_1G, 2, true);
+	test_maps(test, x->dst, TEST_BASE + 2 * SZ_2M_, PFN_1G + 1024, 2, true);
+	KUNIT_EXPECT_EQ(test, x->dst->nr_tables, test_count_tables(test, x->dst));
+	/* An entry that was a leaf leads to a table. */
+	KUNIT_EXPECT_NE(test, pg_table_generation(x->dst), generation);
+
+	/* They are copies still, which go with the source's. */
+	KUNIT_ASSERT_EQ(test, pg_table_unmap(x->src, page, page + SZ_4K_), 0);
+	test_maps_not(test, x->dst, page);
+	test_maps(test, x->dst, page + SZ_4K_, PFN_1G + 512 + 6, 1, true);
+
+	/* Nothing is broken down twice. */
+	generation = pg_table_generation(x->dst);
+	KUNIT_ASSERT_EQ(test, pg_table_share(x->dst, x->src, page + SZ_4K_, page + 2 * SZ_4K_,
+					     PG_TABLE_4K), 0);
+	KUNIT_EXPECT_EQ(test, pg_table_generation(x->dst), generation);
+}
+
 /* A source that has neither a page nor a table where it is shared. */
 static void pg_table_test_share_nothing_yet(struct kunit *test)
 {
@@ -861,6 +894,7 @@ static struct kunit_case pg_table_cases[] = {
 	KUNIT_CASE(pg_table_test_share_pgd),
 	KUNIT_CASE(pg_table_test_share_leaf),
 	KUNIT_CASE(pg_table_test_share_4k),
+	KUNIT_CASE(pg_table_test_share_4k_again),
 	KUNIT_CASE(pg_table_test_share_nothing_yet),
 	KUNIT_CASE(pg_table_test_share_strips),
 	KUNIT_CASE(pg_table_test_generation_and_flush),

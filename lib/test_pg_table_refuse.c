@@ -340,6 +340,78 @@ static void refuse_test_long_walk(struct kunit *test)
 						   TEST_BASE + SZ_1G_ - 1, true));
 }
 
+/* One page that its owner needs, if there is an owner. */
+static bool refuse_pinned(const struct pg_table *pgt, unsigned long start, unsigned long end)
+{
+	const unsigned long *page = pgt->private;
+
+	return page && start <= *page && *page <= end - 1;
+}
+
+static const struct pg_table_ops refuse_pin_ops = { .pinned = refuse_pinned };
+
+static int test_unmap_nofail(struct pg_table *pgt, unsigned long start, unsigned long end)
+{
+	pg_table_unmap_nofail(pgt, start, end);
+	return 0;
+}
+
+static void refuse_test_pinned(struct kunit *test)
+{
+	struct pg_table_test *x = test->priv;
+	unsigned long base = TEST_BASE, page = base + SZ_4K_, end = base + 3 * SZ_4K_;
+	struct pg_table *pgt = pg_table_create("test_pinned", &refuse_pin_ops, &page);
+	u64 before;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(pgt));
+	KUNIT_EXPECT_EQ(test, pg_table_map(pgt, base, 0, 3, TEST_PROT_RW), 0);
+	before = test_state(pgt);
+	TEST_REFUSED(PG_TABLE_PINNED, -EBUSY, pg_table_unmap(pgt, page, page + SZ_4K_));
+	TEST_REFUSED(PG_TABLE_PINNED, -EBUSY, pg_table_unmap(pgt, base, page + SZ_4K_));
+	TEST_REFUSED(PG_TABLE_PINNED, -EBUSY, pg_table_unmap(pgt, page, end));
+	TEST_REFUSED(PG_TABLE_PINNED, -EBUSY, pg_table_unmap(pgt, base, base + SZ_ROOT_));
+	TEST_REFUSED(PG_TABLE_PINNED, -EBUSY, pg_table_unmap(pgt, pg_table_first_addr(), 0));
+	TEST_REFUSED(PG_TABLE_PINNED, 0, test_unmap_nofail(pgt, page, end));
+	TEST_REFUSED(PG_TABLE_PINNED, 0, test_free(pgt));
+	KUNIT_EXPECT_EQ(test, test_state(pgt), before);
+
+	/* What is next to it can go. */
+	KUNIT_EXPECT_EQ(test, pg_table_unmap(pgt, base, page), 0);
+	KUNIT_EXPECT_EQ(test, pg_table_unmap(pgt, page + SZ_4K_, end), 0);
+	test_maps_not(test, pgt, base);
+	test_maps(test, pgt, page, 1, 1, true);
+	test_maps_not(test, pgt, page + SZ_4K_);
+
+	pgt->private = NULL;
+	KUNIT_EXPECT_EQ(test, pg_table_unmap(pgt, page, page + SZ_4K_), 0);
+	test_maps_not(test, pgt, page);
+	pg_table_free(pgt);
+}
+
+/* With no memory for the tables that it takes. */
+static void refuse_test_unmap_nofail(struct kunit *test)
+{
+	struct pg_table_test *x = test->priv;
+	unsigned long base = TEST_BASE;
+
+	KUNIT_ASSERT_EQ(test, pg_table_map(x->src, base, 0, 1024, TEST_PROT_RW), 0);
+	KUNIT_ASSERT_EQ(test, pg_table_share(x->dst, x->src, base, base + SZ_1G_, PG_TABLE_PUD), 0);
+	pg_table_fail_alloc = -1;
+	KUNIT_EXPECT_EQ(test, pg_table_unmap(x->dst, base + SZ_4K_, base + 2 * SZ_4K_), -ENOMEM);
+	pg_table_unmap_nofail(x->dst, base + SZ_4K_, base + 2 * SZ_4K_);
+	pg_table_fail_alloc = 0;
+	test_maps(test, x->dst, base, 0, 1, true);
+	test_maps_not(test, x->dst, base + SZ_4K_);
+	test_maps(test, x->dst, base + 2 * SZ_4K_, 2, 1, true);
+	test_maps(test, x->dst, base + SZ_2M_, 512, 2, true);
+
+	/* A mistake is one as ever. */
+	TEST_REFUSED(PG_TABLE_BAD_ARG, 0, test_unmap_nofail(NULL, base, base + SZ_4K_));
+	TEST_REFUSED(PG_TABLE_BAD_ARG, 0,
+		     test_unmap_nofail(&kernel_pg_table, base, base + SZ_4K_));
+	TEST_REFUSED(PG_TABLE_BAD_RANGE, 0, test_unmap_nofail(x->dst, 0, SZ_4K_));
+}
+
 static struct kunit_case refuse_cases[] = {
 	KUNIT_CASE(refuse_test_no_memory),
 	KUNIT_CASE(refuse_test_bad_names),
@@ -347,6 +419,8 @@ static struct kunit_case refuse_cases[] = {
 	KUNIT_CASE(refuse_test_bad_map),
 	KUNIT_CASE(refuse_test_name_of_file),
 	KUNIT_CASE(refuse_test_long_walk),
+	KUNIT_CASE(refuse_test_pinned),
+	KUNIT_CASE(refuse_test_unmap_nofail),
 	{}
 };
 

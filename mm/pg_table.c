@@ -49,6 +49,9 @@ static const struct {
 	[PG_TABLE_BUSY] = {
 		-EBUSY, "busy", "others share from it"
 	},
+	[PG_TABLE_PINNED] = {
+		-EBUSY, "pinned", "its owner needs what is mapped there"
+	},
 };
 
 static_assert(ARRAY_SIZE(pg_table_refusals) == PG_TABLE_NR_REFUSALS);
@@ -230,18 +233,18 @@ static void pg_table_finish(struct pg_table_op *op)
 }
 
 /* All that comes after the checks, with the mutex, which this drops. */
-static int pg_table_do(struct pg_table_op *op)
+static int pg_table_do(struct pg_table_op *op, gfp_t gfp)
 {
 	int err = 0;
 
 	lockdep_assert_held(&op->pgt->mutex);
 	op->may_sleep = true;
-	if (pg_table_prepare(op, GFP_PGTABLE_USER)) {
+	if (pg_table_prepare(op, gfp)) {
 		pg_table_commit(op);
 		/* It is too late to fail, but hardly ever does this happen. */
 		while (op->missing) {
 			op->missing = false;
-			pg_table_prepare(op, GFP_PGTABLE_USER | __GFP_NOFAIL);
+			pg_table_prepare(op, gfp | __GFP_NOFAIL);
 			pg_table_commit(op);
 		}
 	} else {
@@ -272,6 +275,13 @@ static bool pg_table_edges_ok(unsigned long start, unsigned long end)
 static bool pg_table_can_change(const struct pg_table *pgt)
 {
 	return pgt && pgt != &kernel_pg_table;
+}
+
+/* Does the owner of @pgt need something of the range? */
+static bool pg_table_is_pinned(const struct pg_table *pgt, unsigned long start,
+			       unsigned long end)
+{
+	return pgt->ops && pgt->ops->pinned && pgt->ops->pinned(pgt, start, end);
 }
 
 /* Those that belong to an mm are not on the list of those who get told. */
@@ -376,7 +386,8 @@ static void pg_table_destroy(struct rcu_head *head)
  *
  * Frees the tables that @pgt owns, and no other.  The memory becomes free after a
  * grace period, since changes of the source may be on their way.  If there is a
- * page table that shares from @pgt, it is left as it is.
+ * page table that shares from @pgt, or its owner has something of @pgt pinned, it is
+ * left as it is.
  *
  * Context: Process context; sleeps.
  */
@@ -388,6 +399,11 @@ void pg_table_free(struct pg_table *pgt)
 	might_sleep();
 	if (!pg_table_can_change(pgt) || !pg_table_can_share(pgt)) {
 		pg_table_refuse(pgt, PG_TABLE_BAD_ARG, _RET_IP_);
+		return;
+	}
+
+	if (pg_table_is_pinned(pgt, pg_table_first_addr(), 0)) {
+		pg_table_refuse(pgt, PG_TABLE_PINNED, _RET_IP_);
 		return;
 	}
 
@@ -456,7 +472,7 @@ int pg_table_populate(struct pg_table *pgt, unsigned long addr, int level)
 	op.level = level;
 	mutex_lock(&pgt->mutex);
 
-	return pg_table_do(&op);
+	return pg_table_do(&op, GFP_PGTABLE_USER);
 }
 
 /**
@@ -560,9 +576,9 @@ static int pg_table_share_level(enum pg_table_level level)
  * @src has it.  In both cases protection and address are always those of @src, but
  * copies are never global or for user mode.
  *
- * What @dst shares there already remains; copies become entries of @level.  The
- * caller sees to it that the kernel keeps the page tables of the range during the
- * call, for instance by using what they map.
+ * What @dst shares there already remains; copies become entries of @level, and with
+ * %PG_TABLE_4K leaves of 4 KiB.  The caller sees to it that the kernel keeps the page
+ * tables of the range during the call, for instance by using what they map.
  *
  * Context: Process context; sleeps.
  *
@@ -604,7 +620,7 @@ int pg_table_share(struct pg_table *dst, struct pg_table *src, unsigned long sta
 		mutex_unlock(&dst->mutex);
 		err = pg_table_refuse(dst, PG_TABLE_OCCUPIED, _RET_IP_);
 	} else {
-		err = pg_table_do(&op);
+		err = pg_table_do(&op, GFP_PGTABLE_USER);
 	}
 	put_online_mems();
 
@@ -659,7 +675,32 @@ int pg_table_map(struct pg_table *pgt, unsigned long addr, unsigned long pfn,
 		return pg_table_refuse(pgt, PG_TABLE_OCCUPIED, _RET_IP_);
 	}
 
-	return pg_table_do(&op);
+	return pg_table_do(&op, GFP_PGTABLE_USER);
+}
+
+static int __pg_table_unmap(struct pg_table *pgt, unsigned long start, unsigned long end,
+			    gfp_t gfp, unsigned long caller)
+{
+	struct pg_table_op op;
+
+	might_sleep();
+	if (!pg_table_can_change(pgt))
+		return pg_table_refuse(pgt, PG_TABLE_BAD_ARG, caller);
+
+	if (!pg_table_range_ok(start, end, PAGE_SIZE) || !pg_table_edges_ok(start, end))
+		return pg_table_refuse(pgt, PG_TABLE_BAD_RANGE, caller);
+
+	pg_table_op_init(&op, pgt, start, end - 1);
+	op.visit = pg_visit_unmap;
+	op.fresh = PG_ENTRY_FOLLOW;
+
+	mutex_lock(&pgt->mutex);
+	if (pg_table_is_pinned(pgt, start, end)) {
+		mutex_unlock(&pgt->mutex);
+		return pg_table_refuse(pgt, PG_TABLE_PINNED, caller);
+	}
+
+	return pg_table_do(&op, gfp);
 }
 
 /**
@@ -675,26 +716,29 @@ int pg_table_map(struct pg_table *pgt, unsigned long addr, unsigned long pfn,
  * Context: Process context; sleeps.
  *
  * Return: 0, after the flush of the range; else nothing has changed: -EINVAL for a bad
- * argument or range, -ENOMEM.
+ * argument or range, -EBUSY if the owner of @pgt has some of it pinned, -ENOMEM.
  */
 int pg_table_unmap(struct pg_table *pgt, unsigned long start, unsigned long end)
 {
-	struct pg_table_op op;
+	return __pg_table_unmap(pgt, start, end, GFP_PGTABLE_USER, _RET_IP_);
+}
 
-	might_sleep();
-	if (!pg_table_can_change(pgt))
-		return pg_table_refuse(pgt, PG_TABLE_BAD_ARG, _RET_IP_);
-
-	if (!pg_table_range_ok(start, end, PAGE_SIZE) || !pg_table_edges_ok(start, end))
-		return pg_table_refuse(pgt, PG_TABLE_BAD_RANGE, _RET_IP_);
-
-	pg_table_op_init(&op, pgt, start, end - 1);
-	op.visit = pg_visit_unmap;
-	op.fresh = PG_ENTRY_FOLLOW;
-
-	mutex_lock(&pgt->mutex);
-
-	return pg_table_do(&op);
+/**
+ * pg_table_unmap_nofail - remove all mappings of a range, whatever memory it takes
+ * @pgt: the page table to change
+ * @start: first address, aligned to a page
+ * @end: end of the addresses; 0 is the end of the address space
+ *
+ * Does what pg_table_unmap() does, for those who can't keep the mappings and have
+ * nobody to tell.  Where tables have to be allocated for it, at most one of each level
+ * for each edge of the range, it waits for the memory.  A bad argument is refused,
+ * counted and logged as for pg_table_unmap().
+ *
+ * Context: Process context; sleeps.
+ */
+void pg_table_unmap_nofail(struct pg_table *pgt, unsigned long start, unsigned long end)
+{
+	__pg_table_unmap(pgt, start, end, GFP_PGTABLE_USER | __GFP_NOFAIL, _RET_IP_);
 }
 
 static bool __pg_table_lookup(const struct pg_table *pgt, unsigned long addr,

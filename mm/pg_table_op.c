@@ -364,8 +364,9 @@ enum pg_step pg_visit_copy(struct pg_table_op *op, int level, pteval_t *slot,
 {
 	enum pg_kind kind = pg_table_kind(op->pgt, level, e);
 	bool whole = pg_slot_whole(op, level, addr);
+	bool large = kind == PG_COPY && op->small && level > PG_LEVEL_4K;
 
-	if (!pg_entry_present(s) || (kind != PG_NONE && kind != PG_OWNED))
+	if (!pg_entry_present(s) || (kind != PG_NONE && kind != PG_OWNED && !large))
 		return PG_DONE;
 
 	if (kind == PG_OWNED || pg_entry_is_table(level, s))

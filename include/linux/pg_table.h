@@ -27,7 +27,8 @@ struct pg_table;
 
 /**
  * enum pg_table_level - how pg_table_share() takes over a range
- * @PG_TABLE_4K: copy what is mapped, in leaves of 4 KiB
+ * @PG_TABLE_4K: copy what is mapped, in leaves of 4 KiB; larger copies in the range are
+ *	broken down
  * @PG_TABLE_LEAF: copy what is mapped, in leaves as large as the source has them;
  *	one that is only partly in the range is broken down
  * @PG_TABLE_PMD: entries of PMD tables become those of the source, and so point to
@@ -53,9 +54,14 @@ enum pg_table_level {
  *	generation has changed, before any page of a table gets reused; without the
  *	lock of @pgt, from where sleeping is possible.  An @end of 0 is the end of
  *	the address space.  NULL if @pgt is never loaded.
+ * @pinned: does the owner need what is mapped somewhere in [@start, @end)?  Then
+ *	pg_table_unmap() and pg_table_free() are refused.  Called in process context,
+ *	by pg_table_unmap() with the mutex of @pgt; an @end of 0 as above.  NULL if nothing
+ *	ever is.
  */
 struct pg_table_ops {
 	void (*flush)(struct pg_table *pgt, unsigned long start, unsigned long end);
+	bool (*pinned)(const struct pg_table *pgt, unsigned long start, unsigned long end);
 };
 
 /**
@@ -109,6 +115,7 @@ enum pg_table_refusal {
 	PG_TABLE_BAD_SOURCE,
 	PG_TABLE_OCCUPIED,
 	PG_TABLE_BUSY,
+	PG_TABLE_PINNED,
 	PG_TABLE_NR_REFUSALS,
 };
 
@@ -136,6 +143,7 @@ int __must_check pg_table_share(struct pg_table *dst, struct pg_table *src,
 int __must_check pg_table_map(struct pg_table *pgt, unsigned long addr,
 			      unsigned long pfn, unsigned long nr, pgprot_t prot);
 int pg_table_unmap(struct pg_table *pgt, unsigned long start, unsigned long end);
+void pg_table_unmap_nofail(struct pg_table *pgt, unsigned long start, unsigned long end);
 bool pg_table_lookup(const struct pg_table *pgt, unsigned long addr,
 		     struct pg_table_leaf *leaf);
 void pg_table_for_each(void (*fn)(const struct pg_table *pgt, void *arg), void *arg);

@@ -210,7 +210,7 @@ struct asi *asi_create(struct asi_type *type, const char *name)
 	}
 
 	asi_use_pg_table(asi, pgt);
-	err = asi_map_entry_set(asi);
+	err = asi_map_entry_set(asi, pgt);
 	if (err)
 		goto free_table;
 
@@ -231,7 +231,8 @@ struct asi *asi_create(struct asi_type *type, const char *name)
 	return asi;
 
 free_table:
-	pg_table_free(asi->pgt);
+	pgt->private = NULL;
+	pg_table_free(pgt);
 free_asi:
 	kfree(asi);
 	return ERR_PTR(err);
@@ -293,17 +294,24 @@ EXPORT_SYMBOL_GPL(asi_pg_table);
  * @pgt: from pg_table_create() with asi_pg_table_ops and NULL; the domain owns it
  *	from here, with its name
  *
+ * What the entry code needs is pinned from here on: pg_table_unmap() of it is refused.
+ * Large copies around it are broken down, and become tables of the kernel where kernel
+ * text, read-only data and the CPU entry area are.
+ *
  * Context: Process context; sleeps.
  *
- * Return: 0; -EINVAL for a page table that is not such a one, -ENOENT if @pgt lacks
- * something that the entry code needs, which the log names, or -EBUSY if the domain
- * has been entered or maps a task.  Then nothing has changed.
+ * Return: 0; -EINVAL for a page table that is not such a one, or has another source than
+ * the kernel's, -ENOENT if @pgt lacks something that the entry code needs, or has it
+ * with other rights than the kernel, which the log names, -EEXIST if something of it is
+ * from pg_table_map(), -EBUSY if the domain has been entered or maps a task, or -ENOMEM.
+ * Then @asi has not changed, and @pgt maps what it did.
  */
 int asi_set_pg_table(struct asi *asi, struct pg_table *pgt)
 {
 	struct pg_table *old;
 	const char *missing;
 	unsigned long addr;
+	int err;
 
 	guard(asi_suspended)();
 	might_sleep();
@@ -315,10 +323,18 @@ int asi_set_pg_table(struct asi *asi, struct pg_table *pgt)
 		if (READ_ONCE(asi->entered) || !hlist_empty(&asi->tasks))
 			return asi_refuse(asi, ASI_BAD_STATE, _RET_IP_);
 
+		/* From here nobody unmaps anything of what is looked at. */
+		WRITE_ONCE(pgt->private, asi);
 		missing = asi_missing(pgt, &addr);
 		if (missing) {
 			pr_warn("%s: %s is not mapped at %lx\n", asi->pgt->name, missing, addr);
-			return asi_refuse(asi, ASI_BAD_TABLE, _RET_IP_);
+			err = asi_refuse(asi, ASI_BAD_TABLE, _RET_IP_);
+		} else {
+			err = asi_map_entry_set(asi, pgt);
+		}
+		if (err) {
+			WRITE_ONCE(pgt->private, NULL);
+			return err;
 		}
 
 		old = asi->pgt;

@@ -88,7 +88,7 @@ extern const struct pg_table_ops asi_pg_table_ops;
 
 int asi_refuse(const struct asi *asi, enum asi_refusal why, unsigned long caller);
 
-int asi_map_entry_set(struct asi *asi);
+int asi_map_entry_set(struct asi *asi, struct pg_table *pgt);
 const char *asi_missing(struct pg_table *pgt, unsigned long *addr);
 bool asi_maps_range(struct pg_table *pgt, unsigned long start, unsigned long end);
 bool asi_allows(struct pg_table *pgt, unsigned long address, unsigned long error_code);

@@ -94,8 +94,40 @@ static void asi_pg_table_flush(struct pg_table *pgt, unsigned long start,
 		asi_flush(asi);
 }
 
+/*
+ * Does the entry code need something of the range?  While it is a domain's, nobody can
+ * take that out of the page table.
+ */
+static bool asi_pinned(const struct pg_table *pgt, unsigned long start, unsigned long end)
+{
+	unsigned long last = end - 1;
+	unsigned int i, cpu;
+
+	if (!READ_ONCE(pgt->private))
+		return false;
+
+	for (i = 0; i < ARRAY_SIZE(asi_entry_set); i++) {
+		const struct asi_entry *e = &asi_entry_set[i];
+
+		for_each_possible_cpu(cpu) {
+			unsigned long offset = e->percpu ? per_cpu_offset(cpu) : 0;
+
+			if (start < (unsigned long)e->end + offset &&
+			    last >= (unsigned long)e->start + offset)
+				return true;
+		}
+	}
+
+	for (i = 0; i < ARRAY_SIZE(asi_entry_areas); i++)
+		if (start <= asi_entry_areas[i].last && last >= asi_entry_areas[i].start)
+			return true;
+
+	return false;
+}
+
 const struct pg_table_ops asi_pg_table_ops = {
 	.flush = asi_pg_table_flush,
+	.pinned = asi_pinned,
 };
 EXPORT_SYMBOL_GPL(asi_pg_table_ops);
 
@@ -106,7 +138,15 @@ struct asi_compare {
 	unsigned long addr;		/* what is missing */
 };
 
-/* Does @pgt map a leaf of the kernel, or what is in the range of it, to the same memory? */
+static bool asi_same_rights(pgprot_t ours, pgprot_t theirs)
+{
+	return !((pgprot_val(ours) ^ pgprot_val(theirs)) & (_PAGE_RW | _PAGE_NX));
+}
+
+/*
+ * Does @pgt map a leaf of the kernel, or what is in the range of it, to the same memory
+ * and with the same rights?  A stack that is read-only is worth no more than none.
+ */
 static int asi_compare_leaf(const struct pg_table_leaf *theirs, void *arg)
 {
 	unsigned long last = theirs->start + page_level_size(theirs->level) - 1;
@@ -117,7 +157,8 @@ static int asi_compare_leaf(const struct pg_table_leaf *theirs, void *arg)
 	c->addr = max(theirs->start, c->start);
 	do {
 		if (!pg_table_lookup(c->pgt, c->addr, &ours) ||
-		    ours.pa - ours.start != theirs->pa - theirs->start)
+		    ours.pa - ours.start != theirs->pa - theirs->start ||
+		    !asi_same_rights(ours.prot, theirs->prot))
 			return -ENOENT;
 		c->addr = ours.start + page_level_size(ours.level);
 	} while (c->addr - 1 < last);
@@ -125,7 +166,7 @@ static int asi_compare_leaf(const struct pg_table_leaf *theirs, void *arg)
 	return 0;
 }
 
-/* Does @pgt map all of the range that the kernel maps, to the same memory? */
+/* Does @pgt map all of the range that the kernel maps, as the kernel does? */
 static bool asi_maps_as_kernel(struct pg_table *pgt, unsigned long start,
 			       unsigned long end, unsigned long *addr)
 {
@@ -148,6 +189,9 @@ bool asi_maps_range(struct pg_table *pgt, unsigned long start, unsigned long end
  * asi_missing - what a page table lacks to be that of a domain
  * @pgt: the page table
  * @addr: where to store the address that is not mapped
+ *
+ * What is mapped to other memory than the kernel maps it to, or with other rights, is
+ * missing as well.
  *
  * Context: Process context.
  *
@@ -183,20 +227,22 @@ const char *asi_missing(struct pg_table *pgt, unsigned long *addr)
 	return NULL;
 }
 
-static int asi_share(struct asi *asi, unsigned long start, unsigned long end)
+static int asi_share(struct pg_table *pgt, unsigned long start, unsigned long end,
+		     enum pg_table_level level)
 {
-	return pg_table_share(asi->pgt, &kernel_pg_table, start & PAGE_MASK,
-			      PAGE_ALIGN(end), PG_TABLE_LEAF);
+	return pg_table_share(pgt, &kernel_pg_table, start & PAGE_MASK, PAGE_ALIGN(end),
+			      level);
 }
 
-static int asi_share_percpu(struct asi *asi, const void *start, const void *end)
+static int asi_share_percpu(struct pg_table *pgt, const void *start, const void *end,
+			    enum pg_table_level level)
 {
 	unsigned int cpu;
 	int err;
 
 	for_each_possible_cpu(cpu) {
-		err = asi_share(asi, (unsigned long)start + per_cpu_offset(cpu),
-				(unsigned long)end + per_cpu_offset(cpu));
+		err = asi_share(pgt, (unsigned long)start + per_cpu_offset(cpu),
+				(unsigned long)end + per_cpu_offset(cpu), level);
 		if (err)
 			return err;
 	}
@@ -204,8 +250,12 @@ static int asi_share_percpu(struct asi *asi, const void *start, const void *end)
 	return 0;
 }
 
-/* Before anybody can enter. */
-int asi_map_entry_set(struct asi *asi)
+/*
+ * Before anybody can enter, and while nobody can unmap it any more, since @pgt->private
+ * says that it is a domain's.  What follows the kernel by copies of 4 KiB or by tables
+ * of the kernel needs no memory for that, and so can't get lost.
+ */
+int asi_map_entry_set(struct asi *asi, struct pg_table *pgt)
 {
 	const char *missing;
 	unsigned long addr;
@@ -215,9 +265,9 @@ int asi_map_entry_set(struct asi *asi)
 	for (i = 0; i < ARRAY_SIZE(asi_entry_set); i++) {
 		const struct asi_entry *e = &asi_entry_set[i];
 
-		err = e->percpu ? asi_share_percpu(asi, e->start, e->end) :
-				  asi_share(asi, (unsigned long)e->start,
-					    (unsigned long)e->end);
+		err = e->percpu ? asi_share_percpu(pgt, e->start, e->end, PG_TABLE_4K) :
+				  asi_share(pgt, (unsigned long)e->start,
+					    (unsigned long)e->end, PG_TABLE_4K);
 		if (err)
 			return err;
 	}
@@ -225,16 +275,16 @@ int asi_map_entry_set(struct asi *asi)
 	for (i = 0; i < ARRAY_SIZE(asi_entry_areas); i++) {
 		const struct asi_area *a = &asi_entry_areas[i];
 
-		err = pg_table_share(asi->pgt, &kernel_pg_table,
+		err = pg_table_share(pgt, &kernel_pg_table,
 				     ALIGN_DOWN(a->start, a->size),
 				     ALIGN(a->last + 1, a->size), a->level);
 		if (err)
 			return err;
 	}
 
-	missing = asi_missing(asi->pgt, &addr);
+	missing = asi_missing(pgt, &addr);
 	if (missing) {
-		pr_warn("%s: %s is not mapped at %lx\n", asi->pgt->name, missing, addr);
+		pr_warn("%s: %s is not mapped at %lx\n", pgt->name, missing, addr);
 		return asi_refuse(asi, ASI_BAD_TABLE, _RET_IP_);
 	}
 
@@ -280,7 +330,7 @@ int asi_map(struct asi *asi, const void *addr, size_t size)
 	    !pg_table_lookup(&kernel_pg_table, end, &leaf))
 		return asi_refuse(asi, ASI_BAD_ADDRESS, _RET_IP_);
 
-	return asi_share(asi, (unsigned long)addr, end + 1);
+	return asi_share(asi->pgt, (unsigned long)addr, end + 1, PG_TABLE_LEAF);
 }
 EXPORT_SYMBOL_GPL(asi_map);
 
@@ -356,7 +406,7 @@ static void asi_unmap_range(struct asi *asi, unsigned long start, unsigned long 
 			    addr + PAGE_SIZE > t->task)
 				wanted = true;
 		if (!wanted)
-			pg_table_unmap(asi->pgt, addr, addr + PAGE_SIZE);
+			pg_table_unmap_nofail(asi->pgt, addr, addr + PAGE_SIZE);
 	}
 }
 
@@ -366,8 +416,7 @@ static void asi_unmap_task(struct asi_task *t, bool unmap)
 	hlist_del(&t->of_asi);
 	hlist_del(&t->of_task);
 	if (unmap) {
-		/* They are pages of their own, so this needs no memory. */
-		WARN_ON_ONCE(pg_table_unmap(t->asi->pgt, t->stack, t->stack + THREAD_SIZE));
+		pg_table_unmap_nofail(t->asi->pgt, t->stack, t->stack + THREAD_SIZE);
 		asi_unmap_range(t->asi, t->task, t->task + arch_task_struct_size);
 	}
 	kfree(t);
@@ -385,7 +434,9 @@ void asi_unmap_tasks(struct asi *asi)
 
 /*
  * A stack is not freed but given to the next task, so that nothing else would tell
- * the domains.
+ * the domains.  The next task can't be asked to do without, so this must not fail.  As
+ * asi_map_task() has made leaves of 4 KiB it takes no memory either, unless the owner of
+ * the domain has shared a table of the kernel there.
  */
 void __asi_exit_thread(struct task_struct *tsk)
 {
@@ -438,9 +489,10 @@ int asi_map_task(struct asi *asi)
 		}
 	}
 
-	err = asi_share(asi, t->stack, t->stack + THREAD_SIZE);
+	/* A larger copy around them could get lost when the kernel breaks its own down. */
+	err = asi_share(asi->pgt, t->stack, t->stack + THREAD_SIZE, PG_TABLE_4K);
 	if (!err)
-		err = asi_share(asi, t->task, t->task + arch_task_struct_size);
+		err = asi_share(asi->pgt, t->task, t->task + arch_task_struct_size, PG_TABLE_4K);
 	hlist_add_head(&t->of_asi, &asi->tasks);
 	hlist_add_head(&t->of_task, &current->thread.asi.mapped);
 	if (err)
@@ -474,12 +526,12 @@ int asi_map_kernel(struct asi *asi)
 	if (!asi)
 		return asi_refuse(asi, ASI_BAD_ARG, _RET_IP_);
 
-	err = asi_share(asi, (unsigned long)_text, (unsigned long)_end);
+	err = asi_share(asi->pgt, (unsigned long)_text, (unsigned long)_end, PG_TABLE_LEAF);
 	if (err)
 		return err;
 
-	err = asi_share_percpu(asi, (__force void *)__per_cpu_start,
-			       (__force void *)__per_cpu_end);
+	err = asi_share_percpu(asi->pgt, (__force void *)__per_cpu_start,
+			       (__force void *)__per_cpu_end, PG_TABLE_LEAF);
 	if (err)
 		return err;
 
@@ -514,7 +566,7 @@ int asi_unmap(struct asi *asi, const void *addr, size_t size)
 {
 	unsigned long start = PAGE_ALIGN((unsigned long)addr);
 	unsigned long end;
-	unsigned int i, cpu;
+	int err;
 
 	guard(asi_suspended)();
 	might_sleep();
@@ -528,23 +580,9 @@ int asi_unmap(struct asi *asi, const void *addr, size_t size)
 	if (start >= end)
 		return 0;
 
-	for (i = 0; i < ARRAY_SIZE(asi_entry_set); i++) {
-		const struct asi_entry *e = &asi_entry_set[i];
+	err = pg_table_unmap(asi->pgt, start, end);
 
-		for_each_possible_cpu(cpu) {
-			unsigned long offset = e->percpu ? per_cpu_offset(cpu) : 0;
-
-			if (start < (unsigned long)e->end + offset &&
-			    end > (unsigned long)e->start + offset)
-				return asi_refuse(asi, ASI_BAD_TABLE, _RET_IP_);
-		}
-	}
-
-	for (i = 0; i < ARRAY_SIZE(asi_entry_areas); i++)
-		if (start <= asi_entry_areas[i].last && end > asi_entry_areas[i].start)
-			return asi_refuse(asi, ASI_BAD_TABLE, _RET_IP_);
-
-	return pg_table_unmap(asi->pgt, start, end);
+	return err == -EBUSY ? asi_refuse(asi, ASI_BAD_TABLE, _RET_IP_) : err;
 }
 EXPORT_SYMBOL_GPL(asi_unmap);
 

@@ -19,7 +19,6 @@
 #include <linux/vmalloc.h>
 
 #include <asm/apic.h>
-#include <asm/fixmap.h>
 #include <asm/special_insns.h>
 #include <asm/trap_pf.h>
 #include <asm/tsc.h>
@@ -153,10 +152,6 @@ int asi_test_populate(struct asi *asi)
 	err = asi_map_kernel(asi);
 	err = err ?: asi_map_task(asi);
 	err = err ?: asi_map(asi, asi_test_public, PAGE_SIZE);
-	/* To send interrupts from there. */
-	if (!err && !x2apic_enabled())
-		err = pg_table_share(asi_pg_table(asi), &kernel_pg_table, APIC_BASE & PMD_MASK,
-				     (APIC_BASE & PMD_MASK) + PMD_SIZE, PG_TABLE_PMD);
 
 	return err;
 }

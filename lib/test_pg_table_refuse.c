@@ -4,7 +4,6 @@
  * leaves no trace.
  */
 #include <linux/completion.h>
-#include <linux/cpumask.h>
 #include <linux/debugfs.h>
 #include <linux/delay.h>
 #include <linux/kthread.h>
@@ -240,10 +239,8 @@ static void refuse_test_bad_map(struct kunit *test)
 /* ---- what is still in use ---- */
 
 static struct {
-	struct pg_table *victim, *walked;
+	struct pg_table *victim;
 	struct completion done;
-	bool stop, walking;
-	int got;
 } race;
 
 static int free_victim(void *unused)
@@ -287,57 +284,33 @@ static void refuse_test_name_of_file(struct kunit *test)
 	pg_table_free(pgt);
 }
 
-static int take_lock(void *unused)
-{
-	while (!READ_ONCE(race.stop)) {
-		raw_spin_lock_irq(&race.walked->lock);
-		race.got += READ_ONCE(race.walking);
-		raw_spin_unlock_irq(&race.walked->lock);
-		cond_resched();
-	}
-	complete(&race.done);
-
-	return 0;
-}
-
 /* To find out whether something is mapped takes the lock for some thousand entries. */
 static void refuse_test_long_walk(struct kunit *test)
 {
+	unsigned long addr = TEST_BASE, last = TEST_BASE + SZ_1G_ - 1, from;
 	struct pg_table_test *x = test->priv;
-	struct task_struct *task;
-	bool occupied;
-	int cpu;
+	int parts = 0;
+	bool all, has;
 
-	if (num_online_cpus() < 2)
-		kunit_skip(test, "needs two CPUs");
-
-	/* Leaves of 4 KiB that are not private. */
+	/* 65,536 leaves that are not private. */
 	KUNIT_ASSERT_EQ(test, pg_table_map(x->src, TEST_BASE, 1, SZ_1G_ / SZ_4K_ / 4,
 					   TEST_PROT_RO), 0);
 	KUNIT_ASSERT_EQ(test, pg_table_share(x->dst, x->src, TEST_BASE, TEST_BASE + SZ_1G_,
 					     PG_TABLE_LEAF), 0);
-	memset(&race, 0, sizeof(race));
-	init_completion(&race.done);
-	race.walked = x->dst;
-	migrate_disable();
-	cpu = cpumask_any_but(cpu_online_mask, smp_processor_id());
-	task = kthread_run_on_cpu(take_lock, NULL, cpu, "pg_table_kunit/%u");
-	KUNIT_EXPECT_FALSE(test, IS_ERR(task));
-	msleep(20);
-	WRITE_ONCE(race.walking, true);
-	occupied = pg_table_occupied(x->dst, TEST_BASE, TEST_BASE + SZ_1G_ - 1, false);
-	WRITE_ONCE(race.walking, false);
-	migrate_enable();
-	WRITE_ONCE(race.stop, true);
-	wait_for_completion(&race.done);
+	do {
+		from = addr;
+		all = pg_table_occupied_part(x->dst, &addr, last, false, &has);
+		KUNIT_EXPECT_FALSE(test, has);
+		KUNIT_EXPECT_GE(test, addr, from);
+		if (addr < TEST_BASE + SZ_1G_ / 4)
+			KUNIT_EXPECT_LE(test, addr - from, 4096 * SZ_4K_);
+	} while (!all && ++parts < 100);
+	KUNIT_EXPECT_GE(test, parts, 16);
+	KUNIT_EXPECT_LT(test, parts, 20);
 
-	KUNIT_EXPECT_FALSE(test, occupied);
-	/* 65,536 entries, 4096 at a time. */
-	KUNIT_EXPECT_GE(test, race.got, 8);
-	KUNIT_EXPECT_TRUE(test, pg_table_occupied(x->dst, TEST_BASE, TEST_BASE + SZ_1G_ - 1,
-						  true));
-	KUNIT_EXPECT_FALSE(test, pg_table_occupied(x->dst, TEST_BASE + SZ_1G_ / 2,
-						   TEST_BASE + SZ_1G_ - 1, true));
+	KUNIT_EXPECT_FALSE(test, pg_table_occupied(x->dst, TEST_BASE, last, false));
+	KUNIT_EXPECT_TRUE(test, pg_table_occupied(x->dst, TEST_BASE, last, true));
+	KUNIT_EXPECT_FALSE(test, pg_table_occupied(x->dst, TEST_BASE + SZ_1G_ / 2, last, true));
 }
 
 /* One page that its owner needs, if there is an owner. */

@@ -76,6 +76,8 @@ pg_visit_t pg_visit_changed;
 pg_visit_t pg_visit_removing;
 pg_visit_t pg_visit_populate;
 
+bool pg_table_occupied_part(struct pg_table *pgt, unsigned long *addr, unsigned long last,
+			    bool any, bool *has);
 bool pg_table_occupied(struct pg_table *pgt, unsigned long start, unsigned long last, bool any);
 int pg_table_find(const struct pg_table *pgt, unsigned long addr, pteval_t *entry);
 void pg_table_free_page(struct ptdesc *pt);

@@ -8,6 +8,7 @@
 #include <linux/cleanup.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
+#include <linux/processor.h>
 #include <linux/sched.h>
 
 #include "pg_table.h"
@@ -528,19 +529,31 @@ static bool pg_table_has(const struct pg_table *pgt, const pteval_t *table, int 
 	}
 }
 
+/*
+ * The part of pg_table_occupied() that is done with interrupts off.  Returns false if
+ * that is not all, and it has to go on at @addr.
+ */
+bool pg_table_occupied_part(struct pg_table *pgt, unsigned long *addr, unsigned long last,
+			    bool any, bool *has)
+{
+	int budget = PG_TABLE_BUDGET;
+
+	guard(raw_spinlock_irqsave)(&pgt->lock);
+
+	*has = pg_table_has(pgt, (pteval_t *)pgt->root, pg_table_root_level(), addr, last, any,
+			    &budget);
+
+	return budget >= 0;
+}
+
 /* Nobody but the caller, who holds the mutex, adds leaves, so the lock can be let go. */
 bool pg_table_occupied(struct pg_table *pgt, unsigned long start, unsigned long last, bool any)
 {
 	unsigned long addr = start;
-	int budget;
 	bool has;
 
-	do {
-		budget = PG_TABLE_BUDGET;
-		scoped_guard(raw_spinlock_irqsave, &pgt->lock)
-			has = pg_table_has(pgt, (pteval_t *)pgt->root, pg_table_root_level(),
-					   &addr, last, any, &budget);
-	} while (budget < 0);
+	while (!pg_table_occupied_part(pgt, &addr, last, any, &has))
+		cpu_relax();
 
 	return has;
 }

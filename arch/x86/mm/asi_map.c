@@ -14,7 +14,9 @@
 #include <linux/sched/task_stack.h>
 #include <linux/slab.h>
 
+#include <asm/apic.h>
 #include <asm/cpu_entry_area.h>
+#include <asm/fixmap.h>
 #include <asm/nospec-branch.h>
 #include <asm/sections.h>
 #include <asm/trap_pf.h>
@@ -66,11 +68,8 @@ static const struct asi_area {
 	{ "CPU entry area", CPU_ENTRY_AREA_BASE,
 	  CPU_ENTRY_AREA_BASE + CPU_ENTRY_AREA_MAP_SIZE - 1, PG_TABLE_P4D, P4D_SIZE },
 #ifdef CONFIG_X86_ESPFIX64
-	/*
-	 * Its entries are global: a domain that lacks them would have them anyway.
-	 * To look at one page is enough, the others are its clones, millions of them.
-	 */
-	{ "espfix area", ESPFIX_BASE_ADDR, ESPFIX_BASE_ADDR + PAGE_SIZE - 1,
+	/* Its entries are global: a domain that lacks them would have them anyway. */
+	{ "espfix area", ESPFIX_BASE_ADDR, ESPFIX_BASE_ADDR + P4D_SIZE - 1,
 	  PG_TABLE_P4D, P4D_SIZE },
 #endif
 };
@@ -220,6 +219,13 @@ const char *asi_missing(struct pg_table *pgt, unsigned long *addr)
 	for (i = 0; i < ARRAY_SIZE(asi_entry_areas); i++) {
 		const struct asi_area *a = &asi_entry_areas[i];
 
+		/*
+		 * The pages of each CPU are in the espfix area many thousand times.
+		 * One entry leads to all of it, which asi_map_entry_set() shares.
+		 */
+		if (a->start == ESPFIX_BASE_ADDR)
+			continue;
+
 		if (!asi_maps_as_kernel(pgt, a->start, a->last + 1, addr))
 			return a->name;
 	}
@@ -361,7 +367,7 @@ int asi_map_percpu(struct asi *asi, const void __percpu *addr, size_t size)
 EXPORT_SYMBOL_GPL(asi_map_percpu);
 
 /**
- * asi_map_module - map a module in a domain
+ * asi_map_module - map code and data of a module in a domain, per-CPU data too
  * @asi: the domain
  * @mod: a module that does not go away, as the caller of asi_enter() does not
  *
@@ -386,6 +392,9 @@ int asi_map_module(struct asi *asi, struct module *mod)
 		if (err)
 			return err;
 	}
+
+	if (mod->percpu_size)
+		return asi_map_percpu(asi, mod->percpu, mod->percpu_size);
 #endif
 	return 0;
 }
@@ -506,8 +515,9 @@ EXPORT_SYMBOL_GPL(asi_map_task);
  * asi_map_kernel - map what ordinary kernel code uses all the time
  * @asi: the domain
  *
- * The kernel image with its variables, static per-CPU variables, struct page and
- * KASAN's shadow.  With asi_map_task() and the data it works on, code runs with few
+ * The kernel image with its variables, static per-CPU variables, the struct pages of
+ * all memory that there is now, KASAN's shadow, and the part of the fixmap with the local
+ * APIC.  With asi_map_task() and the data it works on, code runs with few
  * faults; debugfs' asi/faults tells which remain.  Among the variables are some that
  * can be called secrets, like the per-CPU states of the random number generator.
  * Memory that was allocated, of whatever kind, is not mapped.
@@ -534,6 +544,14 @@ int asi_map_kernel(struct asi *asi)
 			       (__force void *)__per_cpu_end, PG_TABLE_LEAF);
 	if (err)
 		return err;
+
+	/* The local APIC, to send interrupts.  Its page can't be copied, as all of the fixmap. */
+	if (!x2apic_enabled()) {
+		err = pg_table_share(asi->pgt, &kernel_pg_table, APIC_BASE & PMD_MASK,
+				     (APIC_BASE & PMD_MASK) + PMD_SIZE, PG_TABLE_PMD);
+		if (err)
+			return err;
+	}
 
 	start = ALIGN_DOWN((unsigned long)pfn_to_page(0), PUD_SIZE);
 	end = ALIGN((unsigned long)pfn_to_page(max_pfn), PUD_SIZE);

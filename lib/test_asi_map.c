@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests of address space isolation: do domains map what they are said to?
+ */
+#include <linux/cpumask.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/percpu.h>
+
+#include <asm/espfix.h>
+
+#include "test_asi.h"
+
+#ifdef CONFIG_X86_ESPFIX64
+static bool maps_espfix(struct asi *asi, int cpu)
+{
+	unsigned long page = per_cpu(espfix_stack, cpu) & PAGE_MASK;
+	struct pg_table_leaf ours, theirs;
+
+	return pg_table_lookup(&kernel_pg_table, page, &theirs) &&
+	       pg_table_lookup(asi_pg_table(asi), page, &ours) && ours.pa == theirs.pa;
+}
+
+/* Entries that are global are in all domains, also in those that come with a page table. */
+static void asi_test_maps_espfix(struct kunit *test)
+{
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_PRESERVE);
+	unsigned long area = ESPFIX_BASE_ADDR;
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		KUNIT_EXPECT_TRUE_MSG(test, maps_espfix(asi, cpu), "CPU %d", cpu);
+	KUNIT_EXPECT_EQ(test, pg_table_unmap(asi_pg_table(asi), area, area + PAGE_SIZE), -EBUSY);
+	KUNIT_EXPECT_EQ(test, asi_unmap(asi, (void *)(area + P4D_SIZE - PAGE_SIZE), PAGE_SIZE),
+			-ENOENT);
+	for_each_online_cpu(cpu)
+		KUNIT_EXPECT_TRUE_MSG(test, maps_espfix(asi, cpu), "CPU %d", cpu);
+}
+#else
+static void asi_test_maps_espfix(struct kunit *test)
+{
+	kunit_skip(test, "needs CONFIG_X86_ESPFIX64");
+}
+#endif
+
+/* No module is built in, so this one has nothing but per-CPU data. */
+static void asi_test_maps_module_percpu(struct kunit *test)
+{
+#ifdef CONFIG_MODULES
+	struct asi *asi = asi_test_create(ASI_FAULT_PRESERVE);
+	struct module *mod = kunit_kzalloc(test, sizeof(*mod), GFP_KERNEL);
+	unsigned long addr;
+	int cpu, err;
+
+	KUNIT_ASSERT_NOT_NULL(test, mod);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, asi);
+	/* A page for each CPU, so that no neighbour has it mapped. */
+	mod->percpu_size = PAGE_SIZE;
+	mod->percpu = __alloc_percpu(PAGE_SIZE, PAGE_SIZE);
+	if (!mod->percpu) {
+		asi_destroy(asi);
+		KUNIT_FAIL(test, "no memory");
+		return;
+	}
+	err = asi_map_module(asi, mod);
+	for_each_possible_cpu(cpu) {
+		addr = (unsigned long)per_cpu_ptr(mod->percpu, cpu);
+		KUNIT_EXPECT_TRUE_MSG(test, pg_table_lookup(asi_pg_table(asi), addr, NULL),
+				      "CPU %d", cpu);
+	}
+	asi_destroy(asi);
+	free_percpu(mod->percpu);
+	KUNIT_EXPECT_EQ(test, err, 0);
+#else
+	kunit_skip(test, "needs CONFIG_MODULES");
+#endif
+}
+
+static struct kunit_case asi_map_cases[] = {
+	KUNIT_CASE(asi_test_maps_espfix),
+	KUNIT_CASE(asi_test_maps_module_percpu),
+	KUNIT_CASE(asi_test_nothing_left),
+	{}
+};
+
+static struct kunit_suite asi_map_suite = {
+	.name = "asi_map",
+	.suite_init = asi_test_suite_init,
+	.suite_exit = asi_test_suite_exit,
+	.init = asi_test_init,
+	.test_cases = asi_map_cases,
+};
+
+kunit_test_suite(asi_map_suite);

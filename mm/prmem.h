@@ -118,6 +118,8 @@ enum prmem_refusal {
 	PRMEM_READ_ONLY,
 	PRMEM_OPEN,
 	PRMEM_BAD_CONTEXT,
+	PRMEM_NO_BATCH,
+	PRMEM_IRQS_ON,
 	PRMEM_BAD_LIST,
 	PRMEM_BUSY,
 	PRMEM_NR_REFUSALS,
@@ -127,7 +129,8 @@ enum prmem_refusal {
 struct prmem_stats {
 	atomic_long_t	refused[PRMEM_NR_REFUSALS];
 	atomic_long_t	no_memory;	/* allocations that failed */
-	atomic_long_t	reopened;	/* batches that let interrupts in */
+	atomic_long_t	relaxed;	/* batches that let interrupts in */
+	atomic_long_t	too_long;	/* batches that should have */
 };
 
 extern struct prmem_stats prmem_stats;
@@ -260,6 +263,21 @@ static __always_inline void prmem_resume(struct prmem_window *w)
 
 int prmem_open(struct prmem_window *w);
 void prmem_close(struct prmem_window *w);
+
+/* A batch, with interrupts off. */
+struct prmem_batch {
+	struct prmem_window	window;
+	unsigned int		depth;
+	unsigned int		ops;
+	unsigned int		bytes;
+	unsigned int		pinned;	/* depth at which somebody has its address */
+	bool			too_long;
+	unsigned long		caller;	/* who has begun it */
+};
+
+DECLARE_PER_CPU(struct prmem_batch, prmem_batch);
+
+void prmem_batch_too_long(struct prmem_batch *b);
 
 /* Most pointers that __wr_links() sets at a time. */
 #define WR_MAX_LINKS		8

@@ -100,7 +100,7 @@ PROTECTED = {
     "pmalloc_make_pool_ro": "pmalloc_make_pool_ro(where)", "pmalloc_destroy_pool": "pmalloc_destroy_pool(where)",
 }
 # What has nothing to say, or answers a question.
-SILENT = {"wr_put", "wr_end", "is_pmalloc_object", "is_pmalloc_ro_object", "is_pmalloc_wr_object", "prmem_check_usercopy",
+SILENT = {"wr_put", "wr_end", "wr_relax", "is_pmalloc_object", "is_pmalloc_ro_object", "is_pmalloc_wr_object", "prmem_check_usercopy",
           "wr_batch_guard_end"}
 # clang does not see a result that is ignored behind a cast. But without it the batch is of no use to its caller.
 CAST = {"clang": {"wr_edit"}, "gcc": set()}

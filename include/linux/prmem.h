@@ -41,7 +41,7 @@
 #define WR_CACHE_MAX_SIZE	(1024 * 1024)
 #define PMALLOC_MAX_SIZE	(64 * 1024 * 1024)
 
-/* A batch lets interrupts in after this many writes, or bytes. */
+/* A batch with more writes, or bytes, is to let interrupts in by wr_relax(). */
 #define WR_BATCH_OPS		64
 #define WR_BATCH_BYTES		4096
 
@@ -186,6 +186,7 @@ int __must_check __wr_rmw(const void *p, size_t size, enum wr_rmw op,
 			  u64 val, u64 *old);
 
 int __must_check wr_begin(void);
+void wr_relax(void);
 void wr_end(void);
 void *__must_check __wr_edit(const struct wr_cache *c, const void *obj, size_t size);
 
@@ -286,8 +287,8 @@ __wr_result(({								\
  *
  * The object is checked once, here; that a field is in it, the compiler knows.  So
  * each wr_put() is one instruction.  As after wr_begin(), interrupts are off and
- * nothing may sleep until wr_end().  Unlike there, they stay off however much is
- * written: the caller keeps it short.
+ * nothing may sleep until wr_end().  wr_relax() does nothing in between: the caller
+ * keeps it short.
  *
  * Return: where the window has the object, for wr_put() and nothing else; or an
  * ERR_PTR() as wr_assign(), with no batch begun.
@@ -533,6 +534,7 @@ static inline int __must_check wr_begin(void)
 	return 0;
 }
 
+static inline void wr_relax(void) { }
 static inline void wr_end(void) { }
 
 /* In front of the object is what wr_cache_free_rcu() needs, in any context. */

@@ -879,6 +879,8 @@ static __always_inline int prmem_begin(unsigned long caller)
 		b->pinned = 0;
 		b->too_long = false;
 		b->caller = caller;
+		b->corrupt = 0;
+		temporary_mm_lend(w.prev, caller);
 	}
 	b->depth++;
 

@@ -160,6 +160,7 @@ extern struct temp_mm_percpu prmem_mms;
 DECLARE_STATIC_KEY_FALSE(prmem_ready);
 
 int prmem_refuse(enum prmem_refusal why, const void *addr, unsigned long caller);
+int prmem_refuse_list(const void *addr, unsigned long caller);
 const char *prmem_refusal_word(enum prmem_refusal why);
 
 static inline bool prmem_is_static(unsigned long addr)
@@ -273,6 +274,7 @@ struct prmem_batch {
 	unsigned int		pinned;	/* depth at which somebody has its address */
 	bool			too_long;
 	unsigned long		caller;	/* who has begun it */
+	unsigned long		corrupt; /* who has found that a list is corrupted */
 };
 
 DECLARE_PER_CPU(struct prmem_batch, prmem_batch);

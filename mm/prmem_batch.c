@@ -5,6 +5,8 @@
  */
 #define pr_fmt(fmt) "prmem: " fmt
 
+#include <linux/bug.h>
+#include <linux/cleanup.h>
 #include <linux/export.h>
 #include <linux/hardirq.h>
 #include <linux/irqflags.h>
@@ -37,6 +39,8 @@ static void prmem_batch_reopen(struct prmem_batch *b)
 	prmem_close(&saved.window);
 	atomic_long_inc(&prmem_stats.relaxed);
 	WARN_ON_ONCE(prmem_open(&saved.window));
+	/* A batch of those who have come in has taken that away. */
+	temporary_mm_lend(saved.window.prev, saved.caller);
 	preempt_enable();
 	saved.ops = 0;
 	saved.bytes = 0;
@@ -58,6 +62,13 @@ noinline __cold void prmem_batch_too_long(struct prmem_batch *b)
 	if (!test_and_set_bit(0, &warned))
 		printk_deferred(pr_fmt("batch is too long without wr_relax(), begun by %pS\n"),
 				(void *)b->caller);
+}
+
+static noinline __cold void prmem_report_list(unsigned long caller)
+{
+	if (CHECK_DATA_CORRUPTION(IS_ENABLED(CONFIG_LIST_HARDENED),
+				  "prlist corruption, found by %pS\n", (void *)caller))
+		return;
 }
 
 /*
@@ -123,13 +134,50 @@ EXPORT_SYMBOL_GPL(wr_relax);
 void wr_end(void)
 {
 	struct prmem_batch *b = prmem_this_batch(_RET_IP_);
+	unsigned long corrupt;
 
 	if (unlikely(!b))
 		return;
 
 	if (b->pinned == b->depth)
 		b->pinned = 0;
-	if (!--b->depth)
-		prmem_close(&b->window);
+	if (--b->depth)
+		return;
+
+	corrupt = b->corrupt;
+	temporary_mm_unlend(b->window.prev);
+	prmem_close(&b->window);
+	if (unlikely(corrupt))
+		prmem_report_list(corrupt);
 }
 EXPORT_SYMBOL_GPL(wr_end);
+
+/**
+ * prmem_refuse_list - refuse to change a list that is corrupted
+ * @addr: address of an entry
+ * @caller: of the function that changes it
+ *
+ * What becomes of corrupted data is up to CONFIG_BUG_ON_DATA_CORRUPTION, as for any
+ * list.  That can be the end of the task, so a batch is over before it.
+ *
+ * Context: Any but NMI.
+ *
+ * Return: as prmem_refuse().
+ */
+noinline __cold int prmem_refuse_list(const void *addr, unsigned long caller)
+{
+	int err = prmem_refuse(PRMEM_BAD_LIST, addr, caller);
+	struct prmem_batch *b;
+	bool open;
+
+	scoped_guard(irqsave) {
+		open = temporary_mm_loaded();
+		b = this_cpu_ptr(&prmem_batch);
+		if (prmem_in_batch(b))
+			b->corrupt = caller;
+	}
+	if (!open)
+		prmem_report_list(caller);
+
+	return err;
+}

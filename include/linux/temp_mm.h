@@ -127,6 +127,7 @@ enum temp_mm_refusal {
 struct temp_mm_stats {
 	atomic_long_t	instances;
 	atomic_long_t	bytes;
+	atomic_long_t	left;		/* windows that their owners have left open */
 	atomic_long_t	refused[TEMP_MM_NR_REFUSALS];
 };
 

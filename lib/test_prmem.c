@@ -618,9 +618,10 @@ static void prmem_test_batches_nest(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, x->obj->w, 3);
 
 	/* One end too many. */
-	prmem_expect_refused(test, PRMEM_BAD_CONTEXT, 0, ({ wr_end(); 0; }));
+	prmem_expect_refused(test, PRMEM_NO_BATCH, 0, ({ wr_end(); 0; }));
+	prmem_expect_refused(test, PRMEM_NO_BATCH, 0, ({ wr_relax(); 0; }));
 	local_irq_disable();
-	prmem_expect_refused(test, PRMEM_BAD_CONTEXT, 0, ({ wr_end(); 0; }));
+	prmem_expect_refused(test, PRMEM_NO_BATCH, 0, ({ wr_end(); 0; }));
 	local_irq_enable();
 }
 
@@ -663,17 +664,23 @@ static void irq_writes(struct irq_work *work)
 	irq_err |= wr_assign(irq_obj->big, irq_ran);
 }
 
-static long reopened(void)
+static long relaxed(void)
 {
-	return atomic_long_read(&prmem_stats.reopened);
+	return atomic_long_read(&prmem_stats.relaxed);
 }
 
-/* A long batch lets an interrupt in that has a batch itself, but not before its time. */
+static long too_long(void)
+{
+	return atomic_long_read(&prmem_stats.too_long);
+}
+
+/* A batch lets an interrupt in that has a batch itself, when it says so. */
 static void prmem_test_batch_is_bounded(struct kunit *test)
 {
 	struct irq_work work = IRQ_WORK_INIT_HARD(irq_writes);
 	int err, early, late, held, i, wrong = 0;
 	struct prmem_test *x = test->priv;
+	struct prmem_test_obj *edit;
 	long n, ops, bytes, kept;
 	unsigned long flags;
 
@@ -681,34 +688,53 @@ static void prmem_test_batch_is_bounded(struct kunit *test)
 	irq_ran = 0;
 	irq_err = 0;
 
-	n = reopened();
+	n = relaxed();
+	kept = too_long();
 	err = wr_begin();
 	irq_work_queue(&work);
-	for (i = 0; i < WR_BATCH_OPS - 2; i++)
+	for (i = 0; i < WR_BATCH_OPS; i++)
 		err |= wr_assign(x->target[2]->q, i);
 	early = READ_ONCE(irq_ran);
 	for (; i < 4 * WR_BATCH_OPS; i++) {
+		if (i % WR_BATCH_OPS == 0)
+			wr_relax();
 		err |= wr_assign(x->target[2]->q, i);
 		wrong += READ_ONCE(x->target[2]->q) != i || !irqs_disabled();
 	}
 	late = READ_ONCE(irq_ran);
+	/* Not where somebody has not been asked. */
+	err |= wr_begin();
+	wr_relax();
 	wr_end();
-	ops = reopened() - n;
+	edit = wr_edit(x->c, x->obj);
+	wr_relax();
+	if (!IS_ERR(edit)) {
+		wr_put(edit, q, OLD);
+		wr_end();
+	}
+	wr_end();
+	ops = relaxed() - n;
+	KUNIT_EXPECT_EQ(test, too_long(), kept);
+	KUNIT_EXPECT_EQ(test, x->obj->q, OLD);
 
-	n = reopened();
+	/* One that does not say so is counted, once. */
+	n = relaxed();
 	err |= wr_memset(prmem_test_pages, 1, sizeof(prmem_test_pages));
+	KUNIT_EXPECT_EQ(test, too_long(), kept);
 	err |= wr_begin();
 	for (i = 0; i < 4; i++)
 		err |= wr_memset(prmem_test_pages, i, sizeof(prmem_test_pages));
 	wr_end();
-	bytes = reopened() - n;
+	bytes = relaxed() - n;
+	KUNIT_EXPECT_EQ(test, too_long(), kept + 1);
 
 	/* Who had them off before does not get interrupts. */
 	local_irq_save(flags);
 	err |= wr_begin();
 	irq_work_queue(&work);
-	for (i = 0; i < 4 * WR_BATCH_OPS; i++)
+	for (i = 0; i < WR_BATCH_OPS; i++)
 		err |= wr_assign(x->target[2]->q, i);
+	wr_relax();
 	wr_end();
 	held = READ_ONCE(irq_ran);
 	kept = irqs_disabled();
@@ -720,9 +746,8 @@ static void prmem_test_batch_is_bounded(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, wrong, 0);
 	KUNIT_EXPECT_EQ(test, early, 0);
 	KUNIT_EXPECT_EQ(test, late, 1);
-	KUNIT_EXPECT_GE(test, ops, 3);
-	KUNIT_EXPECT_LE(test, ops, 5);
-	KUNIT_EXPECT_GE(test, bytes, 4 * LONG / WR_BATCH_BYTES - 1);
+	KUNIT_EXPECT_EQ(test, ops, 3);
+	KUNIT_EXPECT_EQ(test, bytes, 0);
 	KUNIT_EXPECT_EQ(test, held, 1);
 	KUNIT_EXPECT_TRUE(test, kept);
 	KUNIT_EXPECT_EQ(test, irq_ran, 2);
@@ -730,6 +755,82 @@ static void prmem_test_batch_is_bounded(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, x->obj->big, 2);
 	KUNIT_EXPECT_EQ(test, preempt_count(), 0);
 	KUNIT_EXPECT_FALSE(test, irqs_disabled());
+}
+
+static DEFINE_RAW_SPINLOCK(batch_lock);
+static int batch_locked;
+
+static void irq_takes_lock(struct irq_work *work)
+{
+	irq_ran++;
+	if (raw_spin_trylock(&batch_lock))
+		raw_spin_unlock(&batch_lock);
+	else
+		batch_locked++;
+}
+
+/* A lock that is taken in a batch, and by a handler: that never finds it taken here. */
+static void prmem_test_batch_lock_inside(struct kunit *test)
+{
+	struct irq_work work = IRQ_WORK_INIT_HARD(irq_takes_lock);
+	struct prmem_test *x = test->priv;
+	int err, inside, on = 0, i;
+
+	irq_ran = 0;
+	batch_locked = 0;
+	err = wr_begin();
+	raw_spin_lock(&batch_lock);
+	irq_work_queue(&work);
+	for (i = 0; i < 4 * WR_BATCH_OPS; i++) {
+		err |= wr_assign(x->target[2]->q, i);
+		on += !irqs_disabled();
+	}
+	for (i = 0; i < 4; i++)
+		err |= wr_memset(prmem_test_pages, i, sizeof(prmem_test_pages));
+	inside = READ_ONCE(irq_ran);
+	raw_spin_unlock(&batch_lock);
+	wr_end();
+	irq_work_sync(&work);
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, inside, 0);
+	KUNIT_EXPECT_EQ(test, on, 0);
+	KUNIT_EXPECT_EQ(test, batch_locked, 0);
+	KUNIT_EXPECT_EQ(test, irq_ran, 1);
+}
+
+/* Who has turned interrupts on in a batch is told, but has no window afterwards. */
+static void prmem_test_batch_irqs_on(struct kunit *test)
+{
+	struct prmem_test *x = test->priv;
+	void *alias = prmem_test_alias(x->obj);
+	bool open, off;
+	long refused;
+	int err, k;
+
+	for (k = 0; k < 2; k++) {
+		unsigned long flags = 0;
+
+		refused = prmem_test_refused(PRMEM_IRQS_ON);
+		if (k)
+			local_irq_save(flags);
+		err = wr_begin();
+		err |= wr_assign(x->obj->q, k);
+		local_irq_enable();
+		wr_end();
+		off = irqs_disabled();
+		open = prmem_test_reads(alias);
+		if (k)
+			local_irq_restore(flags);
+		refused = prmem_test_refused(PRMEM_IRQS_ON) - refused;
+
+		KUNIT_EXPECT_EQ(test, err, 0);
+		KUNIT_EXPECT_FALSE(test, open);
+		KUNIT_EXPECT_EQ(test, off, k);
+		KUNIT_EXPECT_EQ(test, refused, 1);
+		KUNIT_EXPECT_FALSE(test, irqs_disabled());
+		KUNIT_EXPECT_EQ(test, preempt_count(), 0);
+	}
 }
 
 /* Hard and soft interrupts write, while a task does in each way. */
@@ -784,6 +885,8 @@ static struct kunit_case prmem_cases[] = {
 	KUNIT_CASE(prmem_test_batches_nest),
 	KUNIT_CASE(prmem_test_batch_guard),
 	KUNIT_CASE(prmem_test_batch_is_bounded),
+	KUNIT_CASE(prmem_test_batch_lock_inside),
+	KUNIT_CASE(prmem_test_batch_irqs_on),
 	KUNIT_CASE(prmem_test_contexts),
 	KUNIT_CASE(prmem_test_walker_is_clean),
 	{}

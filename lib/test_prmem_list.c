@@ -6,6 +6,8 @@
  * The suite "splat_prmem" makes the kernel complain on purpose, and skips unless
  * test_prmem_list.provoke=1 asks for it.
  */
+#include <linux/delay.h>
+#include <linux/kthread.h>
 #include <linux/moduleparam.h>
 #include <linux/poison.h>
 #include <linux/prlist.h>
@@ -639,33 +641,123 @@ static struct kunit_suite prmem_list_suite = {
 static bool provoke;
 module_param(provoke, bool, 0444);
 
+/* Changes of a list that is corrupted, each by a task of its own: it may die of it. */
+enum corrupted_op {
+	CORRUPTED_DEL,
+	CORRUPTED_MOVE,
+	CORRUPTED_REPLACE,
+	CORRUPTED_ADD,
+	CORRUPTED_ADD_TWICE,	/* the same entry */
+	NR_CORRUPTED_OPS,
+};
+
+struct corrupted {
+	struct list_test *x;
+	enum corrupted_op op;
+	bool batch;
+	int cpu;
+	int err;
+	int open;		/* the window is, after the change */
+	int begun;
+	int done;
+};
+
+static int corrupted_thread(void *data)
+{
+	struct corrupted *c = data;
+	struct list_head *entry = &c->x->pr[1]->list, *other = &c->x->pr[4]->list;
+	int err = -ENOENT;
+
+	c->cpu = raw_smp_processor_id();
+	if (c->batch)
+		c->begun = wr_begin();
+	switch (c->op) {
+	case CORRUPTED_DEL:
+		err = prlist_del(entry);
+		break;
+	case CORRUPTED_MOVE:
+		err = prlist_move(entry, &prmem_test_other);
+		break;
+	case CORRUPTED_REPLACE:
+		err = prlist_replace(entry, other);
+		break;
+	case CORRUPTED_ADD:
+		err = prlist_add_tail(other, entry);
+		break;
+	case CORRUPTED_ADD_TWICE:
+		err = prlist_add(&c->x->pr[0]->list, &prmem_test_list);
+		break;
+	default:
+		break;
+	}
+	/* Without a batch a task that dies does not get here. */
+	c->err = err;
+	c->open = prmem_test_reads(prmem_test_alias(entry));
+	if (c->batch)
+		wr_end();
+	/* Pairs with the wait in corrupted_change(). */
+	smp_store_release(&c->done, 1);
+
+	return 0;
+}
+
+static void corrupted_change(struct kunit *test, struct corrupted *c)
+{
+	const bool dies = IS_ENABLED(CONFIG_BUG_ON_DATA_CORRUPTION);
+	long counted = prmem_test_refused(PRMEM_BAD_LIST), left;
+	struct task_struct *task;
+	int i;
+
+	left = atomic_long_read(&temp_mm_stats.left);
+	task = kthread_run(corrupted_thread, c, "prmem_list");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	/* Pairs with smp_store_release() in corrupted_thread(). */
+	for (i = 0; i < (dies ? 20 : 500) && !smp_load_acquire(&c->done); i++)
+		msleep(20);
+
+	KUNIT_EXPECT_EQ_MSG(test, c->done, !dies, "op %d batch %d", c->op, c->batch);
+	KUNIT_EXPECT_EQ(test, prmem_test_refused(PRMEM_BAD_LIST), counted + 1);
+	if (c->batch || !dies) {
+		KUNIT_EXPECT_EQ(test, c->err, -EINVAL);
+		KUNIT_EXPECT_EQ(test, c->open, c->batch);
+	}
+	/* The report comes when the window is closed. */
+	KUNIT_EXPECT_EQ(test, c->begun, 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&temp_mm_stats.left), left);
+}
+
 /*
- * What list_debug.c reports, with a splat that the harness looks for: no pointer is
- * followed that does not point back.
+ * What is reported as list_debug.c does, with a splat that the harness looks for: no
+ * pointer is followed that does not point back.
  */
 static void prmem_test_list_corrupted(struct kunit *test)
 {
+	struct corrupted *c = kunit_kzalloc(test, sizeof(*c) * 2 * NR_CORRUPTED_OPS, GFP_KERNEL);
 	struct list_test *x = test->priv;
 	struct list_head *entry = &x->pr[1]->list, shadow;
+	int i;
 
 	if (!provoke)
 		kunit_skip(test, "needs test_prmem_list.provoke=1");
 	if (!IS_ENABLED(CONFIG_LIST_HARDENED))
 		kunit_skip(test, "needs CONFIG_LIST_HARDENED");
 
+	KUNIT_ASSERT_NOT_NULL(test, c);
 	fill_lists(test, 3);
 	KUNIT_EXPECT_EQ(test, wr_assign(entry->prev, &x->pr[5]->list), 0);
 	KUNIT_EXPECT_EQ(test, prlist_init(&x->pr[5]->list), 0);
 	shadow = *entry;
-	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL, prlist_del(entry));
-	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL, prlist_move(entry, &prmem_test_other));
-	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL,
-			     prlist_replace(entry, &x->pr[4]->list));
-	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL,
-			     prlist_add_tail(&x->pr[4]->list, entry));
-	/* The same entry twice. */
-	prmem_expect_refused(test, PRMEM_BAD_LIST, -EINVAL,
-			     prlist_add(&x->pr[0]->list, &prmem_test_list));
+	for (i = 0; i < 2 * NR_CORRUPTED_OPS; i++) {
+		c[i].x = x;
+		c[i].op = i / 2;
+		c[i].batch = i % 2;
+		corrupted_change(test, &c[i]);
+	}
+	/* A neighbour that is not there, but for its address. */
+	KUNIT_EXPECT_EQ(test, wr_assign(entry->prev, (void *)0xdead4ead00000000), 0);
+	c[1].done = 0;
+	corrupted_change(test, &c[1]);
+	KUNIT_EXPECT_EQ(test, wr_assign(entry->prev, shadow.prev), 0);
 	KUNIT_EXPECT_MEMEQ(test, entry, &shadow, sizeof(shadow));
 	KUNIT_EXPECT_TRUE(test, list_empty(&x->pr[5]->list));
 	KUNIT_EXPECT_PTR_EQ(test, x->pr[4]->list.next, NULL);

@@ -665,14 +665,15 @@ module_param(provoke, bool, 0444);
 
 /*
  * To sleep in a window is reported, also if the caller has only interrupts off.
- * The harness looks for the report; here it matters that unuse still closes the
- * window and leaves no preemption count behind.
+ * The harness looks for the report; here it matters that the window is closed at once,
+ * and that unuse leaves no preemption count behind.
  */
 static void temp_mm_test_schedule_inside(struct kunit *test)
 {
 	struct temp_mm_test *x = test->priv;
 	void *window = temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW);
-	struct mm_struct *inside, *after;
+	struct mm_struct *inside, *after, *end;
+	long left = atomic_long_read(&temp_mm_stats.left);
 	int err;
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, window);
@@ -686,10 +687,9 @@ static void temp_mm_test_schedule_inside(struct kunit *test)
 	__set_current_state(TASK_UNINTERRUPTIBLE);
 	schedule_timeout(2);
 	local_irq_disable();
-	/* The scheduler has set the count to what it should have been. */
-	preempt_disable();
-	temp_mm_unuse(x->t);
 	after = temporary_mm_loaded();
+	temp_mm_unuse(x->t);
+	end = temporary_mm_loaded();
 	local_irq_enable();
 	migrate_enable();
 	temp_mm_unmap(x->t);
@@ -697,6 +697,8 @@ static void temp_mm_test_schedule_inside(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_PTR_EQ(test, inside, x->t->mm);
 	KUNIT_EXPECT_PTR_EQ(test, after, NULL);
+	KUNIT_EXPECT_PTR_EQ(test, end, NULL);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&temp_mm_stats.left), left + 1);
 	KUNIT_EXPECT_EQ(test, preempt_count(), 0);
 }
 

@@ -7,12 +7,14 @@
  *
  * Each pointer is read once, and looked at again in the window: a list of which a
  * part is in ordinary memory must not lead a write to any other place than one
- * that was a link of it.  The checks of list_debug.c come before that, and
- * are what tells about corruption.
+ * that was a link of it.  With CONFIG_LIST_HARDENED the checks of list_debug.c come
+ * before that, and tell about corruption.  Not by its functions: in a batch the
+ * window is open, and a bent pointer must not make that the end of the task.
  */
 #include <linux/export.h>
 #include <linux/poison.h>
 #include <linux/prlist.h>
+#include <linux/uaccess.h>
 
 #include "prmem.h"
 
@@ -26,6 +28,45 @@
 									\
 	__wr_links(__links, ARRAY_SIZE(__links), _RET_IP_);			\
 })
+
+/* Does the link at @slot, wherever that is, lead to @to? */
+static __always_inline bool prlist_leads(struct list_head *const *slot,
+					 const struct list_head *to)
+{
+	struct list_head *is;
+
+	/* The exception table is asked only for faults in the kernel's half. */
+	if (unlikely((unsigned long)slot < TASK_SIZE_MAX))
+		return false;
+
+	__get_kernel_nofault(&is, slot, struct list_head *, fault);
+
+	return is == to;
+
+fault:
+	return false;
+}
+
+static __always_inline bool prlist_add_valid(const struct list_head *new,
+					     const struct list_head *prev,
+					     const struct list_head *next)
+{
+	if (!IS_ENABLED(CONFIG_LIST_HARDENED))
+		return true;
+
+	return prlist_leads(&prev->next, next) && prlist_leads(&next->prev, prev) &&
+		new != prev && new != next;
+}
+
+static __always_inline bool prlist_del_valid(const struct list_head *entry,
+					     const struct list_head *prev,
+					     const struct list_head *next)
+{
+	if (!IS_ENABLED(CONFIG_LIST_HARDENED))
+		return true;
+
+	return prlist_leads(&prev->next, entry) && prlist_leads(&next->prev, entry);
+}
 
 /**
  * prlist_init - make a list empty
@@ -42,8 +83,8 @@ EXPORT_SYMBOL_GPL(prlist_init);
 static __always_inline int __prlist_add(struct list_head *new, struct list_head *prev,
 					struct list_head *next)
 {
-	if (!__list_add_valid(new, prev, next))
-		return prmem_refuse(PRMEM_BAD_LIST, new, _RET_IP_);
+	if (!prlist_add_valid(new, prev, next))
+		return prmem_refuse_list(new, _RET_IP_);
 
 	return prlist_set(NEW(&new->next, next),
 			  NEW(&new->prev, prev),
@@ -84,8 +125,8 @@ static __always_inline int __prlist_del(struct list_head *entry, void *new_next,
 	struct list_head *next = READ_ONCE(entry->next);
 	struct list_head *prev = READ_ONCE(entry->prev);
 
-	if (!__list_del_entry_valid(entry))
-		return prmem_refuse(PRMEM_BAD_LIST, entry, _RET_IP_);
+	if (!prlist_del_valid(entry, prev, next))
+		return prmem_refuse_list(entry, _RET_IP_);
 
 	return prlist_set(LINK(&next->prev, entry, prev),
 			  LINK(&prev->next, entry, next),
@@ -135,8 +176,8 @@ static __always_inline int __prlist_replace(struct list_head *old, struct list_h
 	struct list_head *next = READ_ONCE(old->next);
 	struct list_head *prev = READ_ONCE(old->prev);
 
-	if (!__list_del_entry_valid(old))
-		return prmem_refuse(PRMEM_BAD_LIST, old, _RET_IP_);
+	if (!prlist_del_valid(old, prev, next))
+		return prmem_refuse_list(old, _RET_IP_);
 
 	if (new == old)
 		return prmem_refuse(PRMEM_BAD_LIST, old, _RET_IP_);
@@ -186,8 +227,8 @@ static __always_inline int __prlist_move(struct list_head *entry, struct list_he
 	struct list_head *prev = tail ? READ_ONCE(head->prev) : head;
 	struct list_head *next = tail ? head : READ_ONCE(head->next);
 
-	if (!__list_del_entry_valid(entry))
-		return prmem_refuse(PRMEM_BAD_LIST, entry, _RET_IP_);
+	if (!prlist_del_valid(entry, old_prev, old_next))
+		return prmem_refuse_list(entry, _RET_IP_);
 
 	/* The entry is one of its neighbours to be: it stays. */
 	if (prev == entry || next == entry)

@@ -39,16 +39,7 @@ struct temp_mm_percpu prmem_mms = {
 	.name = "prmem",
 };
 
-/* A batch, with interrupts off. */
-struct prmem_batch {
-	struct prmem_window	window;
-	unsigned int		depth;
-	unsigned int		ops;
-	unsigned int		bytes;
-	unsigned int		pinned;	/* depth at which somebody has its address */
-};
-
-static DEFINE_PER_CPU(struct prmem_batch, prmem_batch);
+DEFINE_PER_CPU(struct prmem_batch, prmem_batch);
 
 /* The error, a word for debugfs, a line for the log. */
 static const struct {
@@ -68,6 +59,8 @@ static const struct {
 	[PRMEM_READ_ONLY] = { -EPERM, "read_only", "pool is read-only for ever" },
 	[PRMEM_OPEN] = { -EPERM, "open", "pool is not protected yet" },
 	[PRMEM_BAD_CONTEXT] = { -EPERM, "context", "in an NMI, or before there are windows" },
+	[PRMEM_NO_BATCH] = { -EPERM, "no_batch", "no batch to end or to relax" },
+	[PRMEM_IRQS_ON] = { -EPERM, "interrupts", "interrupts are on in a batch" },
 	[PRMEM_BAD_LIST] = { -EINVAL, "list", "links of a list do not match" },
 	[PRMEM_BUSY] = { -EBUSY, "busy", "objects are left" },
 };
@@ -87,8 +80,8 @@ noinline __cold int prmem_refuse(enum prmem_refusal why, const void *addr,
 
 	/* The caller may hold a lock that the console takes. */
 	if (!test_and_set_bit(why, &warned))
-		printk_deferred(pr_fmt("%s; refused, caller is %pS\n"),
-				prmem_refusals[why].line, (void *)caller);
+		printk_deferred(pr_fmt("%s; %s, caller is %pS\n"), prmem_refusals[why].line,
+				why == PRMEM_IRQS_ON ? "off again" : "refused", (void *)caller);
 
 	return prmem_refusals[why].err;
 }
@@ -411,23 +404,6 @@ prmem_resolve(const struct wr_cache *c, const void *p, size_t n, void **alias)
 
 /* Writes. */
 
-/* Interrupts have been off for long: let them in, and go on. */
-static noinline void prmem_batch_reopen(struct prmem_batch *b)
-{
-	struct prmem_batch saved = *b;
-
-	/* The gap is not part of the batch, for those who interrupt it. */
-	b->depth = 0;
-	preempt_disable();
-	prmem_close(&saved.window);
-	atomic_long_inc(&prmem_stats.reopened);
-	WARN_ON_ONCE(prmem_open(&saved.window));
-	preempt_enable();
-	saved.ops = 0;
-	saved.bytes = 0;
-	*b = saved;
-}
-
 static __always_inline void prmem_account(const struct prmem_window *w, unsigned int bytes)
 {
 	struct prmem_batch *b;
@@ -438,9 +414,9 @@ static __always_inline void prmem_account(const struct prmem_window *w, unsigned
 	b = this_cpu_ptr(&prmem_batch);
 	b->ops++;
 	b->bytes += bytes;
-	if (unlikely(b->ops >= WR_BATCH_OPS || b->bytes >= WR_BATCH_BYTES) &&
-	    b->depth && !b->pinned)
-		prmem_batch_reopen(b);
+	if (unlikely(b->ops > WR_BATCH_OPS || b->bytes > WR_BATCH_BYTES) &&
+	    b->depth && !b->too_long)
+		prmem_batch_too_long(b);
 }
 
 /*
@@ -886,7 +862,7 @@ int wr_memset(void *dst, int c, size_t n)
 }
 EXPORT_SYMBOL_GPL(wr_memset);
 
-static __always_inline int prmem_begin(void)
+static __always_inline int prmem_begin(unsigned long caller)
 {
 	struct prmem_window w;
 	struct prmem_batch *b;
@@ -901,6 +877,10 @@ static __always_inline int prmem_begin(void)
 		b->ops = 0;
 		b->bytes = 0;
 		b->pinned = 0;
+		b->too_long = false;
+		b->caller = caller;
+		b->corrupt = 0;
+		temporary_mm_lend(w.prev, caller);
 	}
 	b->depth++;
 
@@ -912,9 +892,9 @@ static __always_inline int prmem_begin(void)
  *
  * All wr_*(), prlist_*() and pratomic_*() until wr_end() share a window; each
  * still checks what it is told.  Interrupts are off in a batch, and nothing may
- * sleep.  After %WR_BATCH_OPS writes or %WR_BATCH_BYTES bytes they are let in
- * between two writes, if they were on before.  Readers can see a part of the
- * writes done.  Batches nest.
+ * sleep.  They stay off, unless it calls wr_relax(): one of more than %WR_BATCH_OPS
+ * writes or %WR_BATCH_BYTES bytes should, and is counted and reported if it does not.
+ * Readers can see a part of the writes done.  Batches nest.
  *
  * Context: Any but NMI.
  *
@@ -922,30 +902,9 @@ static __always_inline int prmem_begin(void)
  */
 int wr_begin(void)
 {
-	return prmem_begin() ? prmem_refuse(PRMEM_BAD_CONTEXT, NULL, _RET_IP_) : 0;
+	return prmem_begin(_RET_IP_) ? prmem_refuse(PRMEM_BAD_CONTEXT, NULL, _RET_IP_) : 0;
 }
 EXPORT_SYMBOL_GPL(wr_begin);
-
-/**
- * wr_end - end a batch
- *
- * Context: That of wr_begin().
- */
-void wr_end(void)
-{
-	struct prmem_batch *b = raw_cpu_ptr(&prmem_batch);
-
-	if (in_nmi() || !irqs_disabled() || !b->depth) {
-		prmem_refuse(PRMEM_BAD_CONTEXT, NULL, _RET_IP_);
-		return;
-	}
-
-	if (b->pinned == b->depth)
-		b->pinned = 0;
-	if (!--b->depth)
-		prmem_close(&b->window);
-}
-EXPORT_SYMBOL_GPL(wr_end);
 
 /**
  * __wr_edit - begin a batch, and tell where the window has an object
@@ -968,7 +927,7 @@ void *__wr_edit(const struct wr_cache *c, const void *obj, size_t size)
 	if (unlikely(size > WR_BATCH_BYTES))
 		return ERR_PTR(prmem_refuse(PRMEM_BAD_ARG, obj, _RET_IP_));
 
-	if (unlikely(prmem_begin()))
+	if (unlikely(prmem_begin(_RET_IP_)))
 		return ERR_PTR(prmem_refuse(PRMEM_BAD_CONTEXT, obj, _RET_IP_));
 
 	why = prmem_resolve(c, obj, size, &alias);
@@ -979,7 +938,7 @@ void *__wr_edit(const struct wr_cache *c, const void *obj, size_t size)
 	if (likely(why == PRMEM_OK)) {
 		struct prmem_batch *b = this_cpu_ptr(&prmem_batch);
 
-		/* Who lets interrupts in could let somebody revoke it. */
+		/* wr_relax() would let somebody in who revokes it. */
 		if (!b->pinned)
 			b->pinned = b->depth;
 		return alias;

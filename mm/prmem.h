@@ -118,6 +118,8 @@ enum prmem_refusal {
 	PRMEM_READ_ONLY,
 	PRMEM_OPEN,
 	PRMEM_BAD_CONTEXT,
+	PRMEM_NO_BATCH,
+	PRMEM_IRQS_ON,
 	PRMEM_BAD_LIST,
 	PRMEM_BUSY,
 	PRMEM_NR_REFUSALS,
@@ -127,7 +129,8 @@ enum prmem_refusal {
 struct prmem_stats {
 	atomic_long_t	refused[PRMEM_NR_REFUSALS];
 	atomic_long_t	no_memory;	/* allocations that failed */
-	atomic_long_t	reopened;	/* batches that let interrupts in */
+	atomic_long_t	relaxed;	/* batches that let interrupts in */
+	atomic_long_t	too_long;	/* batches that should have */
 };
 
 extern struct prmem_stats prmem_stats;
@@ -157,6 +160,7 @@ extern struct temp_mm_percpu prmem_mms;
 DECLARE_STATIC_KEY_FALSE(prmem_ready);
 
 int prmem_refuse(enum prmem_refusal why, const void *addr, unsigned long caller);
+int prmem_refuse_list(const void *addr, unsigned long caller);
 const char *prmem_refusal_word(enum prmem_refusal why);
 
 static inline bool prmem_is_static(unsigned long addr)
@@ -260,6 +264,22 @@ static __always_inline void prmem_resume(struct prmem_window *w)
 
 int prmem_open(struct prmem_window *w);
 void prmem_close(struct prmem_window *w);
+
+/* A batch, with interrupts off. */
+struct prmem_batch {
+	struct prmem_window	window;
+	unsigned int		depth;
+	unsigned int		ops;
+	unsigned int		bytes;
+	unsigned int		pinned;	/* depth at which somebody has its address */
+	bool			too_long;
+	unsigned long		caller;	/* who has begun it */
+	unsigned long		corrupt; /* who has found that a list is corrupted */
+};
+
+DECLARE_PER_CPU(struct prmem_batch, prmem_batch);
+
+void prmem_batch_too_long(struct prmem_batch *b);
 
 /* Most pointers that __wr_links() sets at a time. */
 #define WR_MAX_LINKS		8

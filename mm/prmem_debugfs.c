@@ -35,7 +35,8 @@ static int prmem_stats_show(struct seq_file *m, void *unused)
 	seq_printf(m, "pages_free %lu\n", free);
 	seq_printf(m, "static_bytes %td\n", __end_wr_after_init - __start_wr_after_init);
 	seq_printf(m, "no_memory %ld\n", atomic_long_read(&prmem_stats.no_memory));
-	seq_printf(m, "batches_reopened %ld\n", atomic_long_read(&prmem_stats.reopened));
+	seq_printf(m, "batches_relaxed %ld\n", atomic_long_read(&prmem_stats.relaxed));
+	seq_printf(m, "batches_too_long %ld\n", atomic_long_read(&prmem_stats.too_long));
 	seq_printf(m, "block_whole %ld\n", atomic_long_read(&wr_block_stats.whole));
 	seq_printf(m, "block_small %ld\n", atomic_long_read(&wr_block_stats.small));
 	seq_printf(m, "block_failed %ld\n", atomic_long_read(&wr_block_stats.failed));

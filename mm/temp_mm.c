@@ -457,8 +457,11 @@ int temp_mm_use(struct temp_mm *t)
 	if (!temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_USED))
 		return temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
 
+	guard(irqsave)();
+
 	WRITE_ONCE(t->user, current);
-	t->prev = use_temporary_mm(t->mm);
+	t->prev = use_temporary_mm_irqs_off(t->mm);
+	temporary_mm_lend(t->prev, _RET_IP_);
 
 	return 0;
 }
@@ -491,14 +494,18 @@ void temp_mm_unuse(struct temp_mm *t)
 		return;
 	}
 
-	/*
-	 * If none is loaded although @t is in use, the user has scheduled, and
-	 * another CPU may still have @t loaded.  unuse_temporary_mm() has
-	 * something to say about that; nobody is to have @t any more.
-	 */
-	unuse_temporary_mm(t->mm, t->prev);
-	if (loaded)
+	/* The user has scheduled, and that has closed the window. */
+	if (!loaded) {
 		temp_mm_release(t, TEMP_MM_MAPPED);
+		temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
+		return;
+	}
+
+	scoped_guard(irqsave) {
+		temporary_mm_unlend(t->prev);
+		unuse_temporary_mm_irqs_off(t->mm, t->prev);
+	}
+	temp_mm_release(t, TEMP_MM_MAPPED);
 }
 
 /**
@@ -920,6 +927,7 @@ static int temp_mm_stats_show(struct seq_file *m, void *unused)
 
 	seq_printf(m, "instances %ld\n", atomic_long_read(&temp_mm_stats.instances));
 	seq_printf(m, "bytes %ld\n", atomic_long_read(&temp_mm_stats.bytes));
+	seq_printf(m, "left_open %ld\n", atomic_long_read(&temp_mm_stats.left));
 	for (i = 0; i < TEMP_MM_NR_REFUSALS; i++)
 		seq_printf(m, "refused_%s %ld\n", temp_mm_refusals[i].word,
 			   atomic_long_read(&temp_mm_stats.refused[i]));

@@ -21,16 +21,16 @@
 
 /* @sign: of the operand, which has the type of the counter before it gets one. */
 #define __pratomic(op, sign, i, v)					\
-({									\
+__wr_result(({								\
 	typeof(v) __v = (v);						\
 	typeof(__v->counter) __i = sign((typeof(__v->counter))(i));	\
 									\
 	__wr_rmw(__v, sizeof(*__v), op, __i, NULL);			\
-})
+}))
 
 /* @new: is the value after it wanted, or the one before? */
 #define __pratomic_ret(op, sign, i, v, ret, new)			\
-({									\
+__wr_result(({								\
 	typeof(v) __v = (v);						\
 	typeof(__v->counter) __i = sign((typeof(__v->counter))(i));	\
 	u64 __old = 0;							\
@@ -40,7 +40,7 @@
 	if (!__err)							\
 		*(ret) = __i;						\
 	__err;								\
-})
+}))
 
 #define pratomic_add(i, v)		__pratomic(WR_ADD, +, i, v)
 #define pratomic_sub(i, v)		__pratomic(WR_ADD, -, i, v)
@@ -70,28 +70,28 @@
 			      atomic64_##fn, atomic_##fn)
 
 #define __pratomic(fn, i, v)						\
-({									\
+__wr_result(({								\
 	typeof(v) __v = (v);						\
 									\
 	__pratomic_fn(__v, fn)(i, __v);					\
 	0;								\
-})
+}))
 
 #define __pratomic_ret(fn, i, v, ret)					\
-({									\
+__wr_result(({								\
 	typeof(v) __v = (v);						\
 									\
 	*(ret) = __pratomic_fn(__v, fn)(i, __v);			\
 	0;								\
-})
+}))
 
 #define __pratomic_one(fn, v)						\
-({									\
+__wr_result(({								\
 	typeof(v) __v = (v);						\
 									\
 	__pratomic_fn(__v, fn)(__v);					\
 	0;								\
-})
+}))
 
 #define pratomic_add(i, v)		__pratomic(add, i, v)
 #define pratomic_sub(i, v)		__pratomic(sub, i, v)

@@ -41,7 +41,7 @@
 #define WR_CACHE_MAX_SIZE	(1024 * 1024)
 #define PMALLOC_MAX_SIZE	(64 * 1024 * 1024)
 
-/* A batch lets interrupts in after this many writes, or bytes. */
+/* A batch with more writes, or bytes, is to let interrupts in by wr_relax(). */
 #define WR_BATCH_OPS		64
 #define WR_BATCH_BYTES		4096
 
@@ -53,6 +53,15 @@ enum wr_rmw {
 	WR_AND,
 	WR_OR,
 };
+
+/*
+ * The end of each macro below that returns an error.  A compiler warns of a function
+ * whose result is ignored, and says nothing of the value of a statement expression.
+ */
+static __always_inline int __must_check __wr_result(int err)
+{
+	return err;
+}
 
 #ifdef CONFIG_PRMEM
 
@@ -126,23 +135,24 @@ struct pmalloc_pool;
 		.usersize = (_usersize),				\
 	}
 
-struct wr_cache *wr_cache_create(const char *name, size_t size, size_t align,
-				 size_t useroffset, size_t usersize);
-int wr_cache_destroy(struct wr_cache *c);
-void *__wr_cache_alloc(struct wr_cache *c, gfp_t gfp, bool zero);
+struct wr_cache *__must_check wr_cache_create(const char *name, size_t size,
+					      size_t align, size_t useroffset,
+					      size_t usersize);
+int __must_check wr_cache_destroy(struct wr_cache *c);
+void *__must_check __wr_cache_alloc(struct wr_cache *c, gfp_t gfp, bool zero);
 int __must_check wr_cache_free(struct wr_cache *c, void *obj);
 int __must_check wr_cache_free_rcu(struct wr_cache *c, void *obj);
 int __must_check wr_cache_seal(struct wr_cache *c, void *obj);
 
-struct pmalloc_pool *__pmalloc_create_pool(const char *name, size_t refill,
-					   int align_order, u8 mode);
-void *pmalloc(struct pmalloc_pool *pool, size_t size);
-void *pmalloc_nowait(struct pmalloc_pool *pool, size_t size);
+struct pmalloc_pool *__must_check __pmalloc_create_pool(const char *name, size_t refill,
+							int align_order, u8 mode);
+void *__must_check pmalloc(struct pmalloc_pool *pool, size_t size);
+void *__must_check pmalloc_nowait(struct pmalloc_pool *pool, size_t size);
 int __must_check pmalloc_reserve(struct pmalloc_pool *pool, size_t size);
-char *pstrdup(struct pmalloc_pool *pool, const char *s);
-int pmalloc_protect_pool(struct pmalloc_pool *pool);
-int pmalloc_make_pool_ro(struct pmalloc_pool *pool);
-int pmalloc_destroy_pool(struct pmalloc_pool *pool);
+char *__must_check pstrdup(struct pmalloc_pool *pool, const char *s);
+int __must_check pmalloc_protect_pool(struct pmalloc_pool *pool);
+int __must_check pmalloc_make_pool_ro(struct pmalloc_pool *pool);
+int __must_check pmalloc_destroy_pool(struct pmalloc_pool *pool);
 
 /**
  * pmalloc_create_custom_pool - create a pool
@@ -176,6 +186,7 @@ int __must_check __wr_rmw(const void *p, size_t size, enum wr_rmw op,
 			  u64 val, u64 *old);
 
 int __must_check wr_begin(void);
+void wr_relax(void);
 void wr_end(void);
 void *__must_check __wr_edit(const struct wr_cache *c, const void *obj, size_t size);
 
@@ -194,13 +205,13 @@ void *__must_check __wr_edit(const struct wr_cache *c, const void *obj, size_t s
 		      "not the size of a register: use wr_memcpy()")
 
 #define __wr_assign(c, lvalue, value)					\
-({									\
+__wr_result(({								\
 	typeof(lvalue) *__wr_p = &(lvalue);				\
 									\
 	__wr_assert_scalar(*__wr_p);					\
 	__wr_store((c), __wr_p, __wr_bits(typeof(*__wr_p), value),	\
 		   sizeof(*__wr_p));					\
-})
+}))
 
 /**
  * wr_assign - assign to a write-rare variable
@@ -232,14 +243,14 @@ void *__must_check __wr_edit(const struct wr_cache *c, const void *obj, size_t s
  * Return: as wr_assign().
  */
 #define wr_rcu_assign_pointer(p, v)					\
-({									\
+__wr_result(({								\
 	typeof(p) *__wr_p = &(p);					\
 	typeof(**__wr_p) *__wr_v = (v);					\
 									\
 	rcu_check_sparse(*__wr_p, __rcu);				\
 	__wr_store(NULL, __wr_p, (u64)(unsigned long)__wr_v,		\
 		   sizeof(__wr_v));					\
-})
+}))
 
 /**
  * wr_set_field - assign to a field of an object of a cache
@@ -262,12 +273,12 @@ void *__must_check __wr_edit(const struct wr_cache *c, const void *obj, size_t s
  * what is not of @c.
  */
 #define wr_update(c, obj, src)						\
-({									\
+__wr_result(({								\
 	typeof(obj) __wr_obj = (obj);					\
 	const typeof(*__wr_obj) *__wr_src = (src);			\
 									\
 	__wr_copy((c), __wr_obj, __wr_src, sizeof(*__wr_obj));		\
-})
+}))
 
 /**
  * wr_edit - begin a batch of stores to the fields of one object
@@ -276,18 +287,14 @@ void *__must_check __wr_edit(const struct wr_cache *c, const void *obj, size_t s
  *
  * The object is checked once, here; that a field is in it, the compiler knows.  So
  * each wr_put() is one instruction.  As after wr_begin(), interrupts are off and
- * nothing may sleep until wr_end().  Unlike there, they stay off however much is
- * written: the caller keeps it short.
+ * nothing may sleep until wr_end().  wr_relax() does nothing in between: the caller
+ * keeps it short.
  *
  * Return: where the window has the object, for wr_put() and nothing else; or an
  * ERR_PTR() as wr_assign(), with no batch begun.
  */
 #define wr_edit(c, obj)							\
-({									\
-	typeof(obj) __wr_obj = (obj);					\
-									\
-	(typeof(__wr_obj))__wr_edit((c), __wr_obj, sizeof(*__wr_obj));	\
-})
+	((typeof(obj))__wr_edit((c), (obj), sizeof(*(typeof(obj))NULL)))
 
 /**
  * wr_edit_bytes - begin a batch of plain writes to a piece of memory
@@ -337,7 +344,7 @@ static inline void *__must_check wr_edit_bytes(void *p, size_t size)
  * Return: as wr_assign(); *@oldp is only written with 0.
  */
 #define wr_xchg(ptr, value, oldp)					\
-({									\
+__wr_result(({								\
 	typeof(ptr) __wr_p = (ptr);					\
 	union { typeof(*__wr_p) v; u64 bits; } __wr_old = { .bits = 0 };	\
 	int __wr_err;							\
@@ -349,7 +356,7 @@ static inline void *__must_check wr_edit_bytes(void *p, size_t size)
 	if (!__wr_err)							\
 		*(oldp) = __wr_old.v;					\
 	__wr_err;							\
-})
+}))
 
 /**
  * wr_cmpxchg - compare and exchange a write-rare variable
@@ -363,7 +370,7 @@ static inline void *__must_check wr_edit_bytes(void *p, size_t size)
  * negative error as wr_assign().
  */
 #define wr_cmpxchg(ptr, oldp, value)					\
-({									\
+__wr_result(({								\
 	typeof(ptr) __wr_p = (ptr);					\
 	typeof(*__wr_p) *__wr_oldp = (oldp);				\
 	u64 __wr_want = __wr_bits(typeof(*__wr_p), *__wr_oldp);		\
@@ -380,7 +387,7 @@ static inline void *__must_check wr_edit_bytes(void *p, size_t size)
 		*__wr_oldp = __wr_old.v;				\
 	}								\
 	__wr_err;							\
-})
+}))
 
 /**
  * wr_cache_alloc - allocate an object of a cache
@@ -486,30 +493,48 @@ struct wr_cache {
 		.align = __alignof__(_type),				\
 	}
 
-#define wr_assign(lvalue, value)					\
-({									\
-	/* Pairs with the dependency or the acquire of a reader. */	\
-	smp_store_release(&(lvalue), value);				\
+/* A store with the error that it does not have. */
+#define __wr_plain(statement)						\
+__wr_result(({								\
+	statement;							\
 	0;								\
-})
+}))
 
-#define wr_rcu_assign_pointer(p, v)	({ rcu_assign_pointer(p, v); 0; })
+#define __wr_release(lvalue, value)					\
+	/* Pairs with the dependency or the acquire of a reader. */	\
+	smp_store_release(&(lvalue), value)
+
+#define wr_assign(lvalue, value)					\
+	__wr_plain(__wr_release(lvalue, value))
+
+#define wr_rcu_assign_pointer(p, v)	__wr_plain(rcu_assign_pointer(p, v))
 #define wr_set_field(c, obj, field, value)				\
-	({ (void)(c); wr_assign((*(obj)).field, value); })
-#define wr_update(c, obj, src)		({ (void)(c); *(obj) = *(src); 0; })
-#define wr_edit(c, obj)			({ (void)(c); (obj); })
-#define wr_edit_bytes(p, size)		({ (void)(size); (void *)(p); })
-#define wr_put(edit, field, value)	((void)wr_assign((*(edit)).field, value))
-#define wr_xchg(ptr, value, oldp)	({ *(oldp) = xchg(ptr, value); 0; })
-#define wr_cmpxchg(ptr, oldp, value)	((int)try_cmpxchg(ptr, oldp, value))
-#define wr_memcpy(dst, src, n)		({ memcpy(dst, src, n); 0; })
-#define wr_memset(dst, c, n)		({ memset(dst, c, n); 0; })
+	__wr_plain((void)(c); __wr_release((*(obj)).field, value))
+#define wr_update(c, obj, src)						\
+	__wr_plain((void)(c); *(obj) = *(src))
+#define wr_edit(c, obj)			((typeof(obj))__wr_edit((c), (obj)))
+#define wr_put(edit, field, value)	__wr_release((*(edit)).field, value)
+#define wr_xchg(ptr, value, oldp)	__wr_plain(*(oldp) = xchg(ptr, value))
+#define wr_cmpxchg(ptr, oldp, value)	__wr_result(try_cmpxchg(ptr, oldp, value))
+#define wr_memcpy(dst, src, n)		__wr_plain(memcpy(dst, src, n))
+#define wr_memset(dst, c, n)		__wr_plain(memset(dst, c, n))
 
-static inline int wr_begin(void)
+static inline void *__must_check __wr_edit(const struct wr_cache *c, void *obj)
+{
+	return obj;
+}
+
+static inline void *__must_check wr_edit_bytes(void *p, size_t size)
+{
+	return p;
+}
+
+static inline int __must_check wr_begin(void)
 {
 	return 0;
 }
 
+static inline void wr_relax(void) { }
 static inline void wr_end(void) { }
 
 /* In front of the object is what wr_cache_free_rcu() needs, in any context. */
@@ -536,14 +561,14 @@ static inline void *__must_check wr_cache_zalloc(struct wr_cache *c, gfp_t gfp)
 	return wr_cache_alloc(c, gfp | __GFP_ZERO);
 }
 
-static inline int wr_cache_free(struct wr_cache *c, void *obj)
+static inline int __must_check wr_cache_free(struct wr_cache *c, void *obj)
 {
 	if (obj)
 		kfree(obj - __wr_cache_pad(c));
 	return 0;
 }
 
-static inline int wr_cache_free_rcu(struct wr_cache *c, void *obj)
+static inline int __must_check wr_cache_free_rcu(struct wr_cache *c, void *obj)
 {
 	void *p = obj - __wr_cache_pad(c);
 
@@ -552,7 +577,7 @@ static inline int wr_cache_free_rcu(struct wr_cache *c, void *obj)
 	return 0;
 }
 
-static inline int wr_cache_seal(struct wr_cache *c, void *obj)
+static inline int __must_check wr_cache_seal(struct wr_cache *c, void *obj)
 {
 	return 0;
 }

@@ -52,7 +52,7 @@ struct temp_mm {
 	struct pg_table		tables;		/* that lead to the window */
 };
 
-struct temp_mm *temp_mm_alloc(unsigned int nr_pages, const char *name);
+struct temp_mm *__must_check temp_mm_alloc(unsigned int nr_pages, const char *name);
 void temp_mm_free(struct temp_mm *t);
 void *__must_check temp_mm_map(struct temp_mm *t, struct page **pages,
 			       unsigned int n, pgprot_t prot);
@@ -127,13 +127,15 @@ enum temp_mm_refusal {
 struct temp_mm_stats {
 	atomic_long_t	instances;
 	atomic_long_t	bytes;
+	atomic_long_t	left;		/* windows that their owners have left open */
 	atomic_long_t	refused[TEMP_MM_NR_REFUSALS];
 };
 
 extern struct temp_mm_stats temp_mm_stats;
 
-int temp_mm_percpu_init(struct temp_mm_percpu *set);
-pmd_t *temp_mm_percpu_init_shared(struct temp_mm_percpu *set, unsigned long *addr);
+int __must_check temp_mm_percpu_init(struct temp_mm_percpu *set);
+pmd_t *__must_check temp_mm_percpu_init_shared(struct temp_mm_percpu *set,
+					       unsigned long *addr);
 void temp_mm_percpu_changed(struct temp_mm_percpu *set);
 void temp_mm_percpu_exit(struct temp_mm_percpu *set);
 struct temp_mm *this_cpu_temp_mm(struct temp_mm_percpu *set);

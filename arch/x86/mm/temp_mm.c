@@ -11,7 +11,11 @@
 #include <linux/mmdebug.h>
 #include <linux/mmu_context.h>
 #include <linux/preempt.h>
+#include <linux/printk.h>
 #include <linux/sched.h>
+#include <linux/temp_mm.h>
+#include <linux/temp_mm_owner.h>
+#include <linux/thread_info.h>
 #include <linux/vmalloc.h>
 
 #include <asm/asi.h>
@@ -22,10 +26,7 @@
 #include <asm/temp_mm.h>
 #include <asm/tlbflush.h>
 
-static bool mm_is_temporary(struct mm_struct *mm)
-{
-	return test_bit(MM_CONTEXT_TEMPORARY, &mm->context.flags);
-}
+DEFINE_PER_CPU(unsigned long, temporary_mm_opener);
 
 /**
  * temporary_mm_loaded - which temporary mm is loaded on this CPU?
@@ -89,10 +90,12 @@ struct mm_struct *use_temporary_mm_irqs_off(struct mm_struct *temp)
 	VM_WARN_ON_ONCE(!cpumask_empty(mm_cpumask(temp)));
 
 	/*
-	 * Held until unuse_temporary_mm(), for schedule() to complain about
-	 * callers which have only interrupts off.
+	 * Counted until unuse_temporary_mm(), also where preempt_disable() counts
+	 * nothing: schedule() and do_exit() look at the count in any case, and
+	 * close the window.
 	 */
-	preempt_disable();
+	preempt_count_inc();
+	barrier();
 
 	/*
 	 * A lazily held mm must not be restored: its owner may exit meanwhile,
@@ -125,9 +128,8 @@ struct mm_struct *use_temporary_mm_irqs_off(struct mm_struct *temp)
  * and by no other, until unuse_temporary_mm().  No TLB of another CPU ever
  * caches it, so no shootdown is needed when such a mapping goes away.
  *
- * To schedule in between is illegal, because the context switch knows nothing
- * of @temp.  It is reported as "scheduling while atomic" if the kernel counts
- * preemption, as debug kernels do.  Interrupts may stay on, as EFI runtime
+ * To schedule in between is illegal.  It is reported as "scheduling while
+ * atomic", and closes the window.  Interrupts may stay on, as EFI runtime
  * services want it, but then their handlers can reach the mappings too.  Writers
  * of protected memory turn them off.
  *
@@ -162,8 +164,11 @@ void unuse_temporary_mm_irqs_off(struct mm_struct *temp, struct mm_struct *prev)
 {
 	lockdep_assert_irqs_disabled();
 
-	if (!WARN_ON_ONCE(this_cpu_read(cpu_tlbstate.loaded_mm) != temp))
-		switch_mm_irqs_off(NULL, prev, current);
+	/* What is loaded has its own end, and what is not has no count any more. */
+	if (WARN_ON_ONCE(this_cpu_read(cpu_tlbstate.loaded_mm) != temp))
+		return;
+
+	switch_mm_irqs_off(NULL, prev, current);
 
 	/* An outer temporary mm wants the breakpoints to stay off. */
 	if (hw_breakpoint_active() && !temporary_mm_loaded())
@@ -171,7 +176,9 @@ void unuse_temporary_mm_irqs_off(struct mm_struct *temp, struct mm_struct *prev)
 
 	temp_mm_resume();
 
-	preempt_enable();
+	/* Interrupts are off, so there is nothing to make up for. */
+	barrier();
+	preempt_count_dec();
 }
 
 /**
@@ -193,6 +200,61 @@ void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev)
 	guard(irqsave)();
 
 	unuse_temporary_mm_irqs_off(temp, prev);
+}
+
+static const char * const temp_mm_leaves[TEMP_MM_NR_LEAVES] = {
+	[TEMP_MM_SLEEPS]	= "sleeps",
+	[TEMP_MM_RETURNS]	= "returns to user mode",
+	[TEMP_MM_EXITS]		= "exits",
+};
+
+/**
+ * temp_mm_leave - close the windows of a task that leaves them open
+ * @how: what the task is about to do
+ *
+ * For those that a task can't get past: __schedule(), where it finds that preemption is
+ * counted as off, do_exit() and make_task_dead(), and the way to user mode, if it finds
+ * TIF_TEMP_MM.  None of them costs anything without a window.  The task goes on with
+ * its own mm, and what it had to go back to is forgotten; so is its way back to a
+ * domain, if it was in one.
+ *
+ * Context: The task that leaves.
+ */
+void temp_mm_leave(enum temp_mm_leave how)
+{
+	static unsigned long warned;
+	unsigned long opener;
+	bool open;
+
+	scoped_guard(irqsave) {
+		open = temporary_mm_loaded();
+		clear_thread_flag(TIF_TEMP_MM);
+		opener = __this_cpu_read(temporary_mm_opener);
+		__this_cpu_write(temporary_mm_opener, 0);
+		if (open) {
+			switch_mm_irqs_off(NULL, current->mm ?: &init_mm, current);
+			if (hw_breakpoint_active())
+				set_debugreg(__this_cpu_read(cpu_dr7), 7);
+		}
+	}
+	if (!open)
+		return;
+
+#ifdef CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION
+	if (static_branch_unlikely(&asi_key) && current->thread.asi.asi)
+		__asi_switch_mm(_RET_IP_);
+#endif
+
+	atomic_long_inc(&temp_mm_stats.left);
+	if (!test_and_set_bit(how, &warned))
+		pr_warn("temp_mm: %s[%d] %s in a window, opened by %pS; closed\n",
+			current->comm, current->pid, temp_mm_leaves[how], (void *)opener);
+
+	/* Whoever sleeps gets its count from __schedule(). */
+	if (how != TEMP_MM_SLEEPS)
+		preempt_count_set(PREEMPT_ENABLED);
+	if (how == TEMP_MM_EXITS)
+		local_irq_enable();
 }
 
 /**

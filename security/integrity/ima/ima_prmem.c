@@ -114,7 +114,22 @@ void ima_plan_record(struct ima_record_plan *plan, const struct ima_template_ent
 	}
 }
 
-/* Too much for an edit, which has interrupts off; nobody reads it yet. */
+/* Nobody reads it yet, and no lock was taken in the batch: interrupts may come. */
+static int ima_copy_long(void *dst, const u8 *src, size_t len)
+{
+	size_t piece, done;
+	int result = 0;
+
+	for (done = 0; done < len && !result; done += piece) {
+		piece = min(len - done, WR_BATCH_BYTES);
+		result = wr_memcpy(dst + done, src + done, piece);
+		wr_relax();
+	}
+
+	return result;
+}
+
+/* Too much for an edit, which has interrupts off. */
 static int ima_copy_data(void *data, size_t room, int nr, const struct ima_record_plan *plan,
 			 const struct ima_template_entry *entry)
 {
@@ -125,7 +140,7 @@ static int ima_copy_data(void *data, size_t room, int nr, const struct ima_recor
 
 		if (ima_data_size(len) > room)
 			return -EINVAL;
-		result = wr_memcpy(data, entry->template_data[i].data, len);
+		result = ima_copy_long(data, entry->template_data[i].data, len);
 		data += ima_data_size(len);
 		room -= ima_data_size(len);
 	}

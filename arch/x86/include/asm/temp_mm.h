@@ -9,6 +9,9 @@
 
 #ifdef CONFIG_TEMP_MM
 
+#include <linux/percpu.h>
+#include <linux/thread_info.h>
+
 struct mm_struct *use_temporary_mm(struct mm_struct *temp);
 void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev);
 struct mm_struct *use_temporary_mm_irqs_off(struct mm_struct *temp);
@@ -28,6 +31,40 @@ void temporary_mm_changed(struct mm_struct *mm, unsigned long start,
 static inline void mm_set_temporary(struct mm_struct *mm)
 {
 	__set_bit(MM_CONTEXT_TEMPORARY, &mm->context.flags);
+}
+
+static inline bool mm_is_temporary(struct mm_struct *mm)
+{
+	return test_bit(MM_CONTEXT_TEMPORARY, &mm->context.flags);
+}
+
+/* Who has opened the outermost of the windows in which a caller's code runs. */
+DECLARE_PER_CPU(unsigned long, temporary_mm_opener);
+
+/*
+ * A caller's code runs in the window from here to temporary_mm_unlend().  It may try to
+ * return to user mode, and the flag tells those who are on the way there; all others
+ * look at a flag less.  @prev is what use_temporary_mm() has returned: an outer
+ * window has the flag already.
+ *
+ * Interrupts are off.
+ */
+static __always_inline void temporary_mm_lend(struct mm_struct *prev, unsigned long caller)
+{
+	if (unlikely(mm_is_temporary(prev)))
+		return;
+
+	__this_cpu_write(temporary_mm_opener, caller);
+	set_thread_flag(TIF_TEMP_MM);
+}
+
+static __always_inline void temporary_mm_unlend(struct mm_struct *prev)
+{
+	if (unlikely(mm_is_temporary(prev)))
+		return;
+
+	clear_thread_flag(TIF_TEMP_MM);
+	__this_cpu_write(temporary_mm_opener, 0);
 }
 
 /*

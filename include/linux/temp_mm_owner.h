@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the rest of the kernel does about a task that leaves while it has the window
+ * of a temporary mm open.  See Documentation/mm/temp_mm.rst.
+ */
+#ifndef _LINUX_TEMP_MM_OWNER_H
+#define _LINUX_TEMP_MM_OWNER_H
+
+/* How a task leaves its window. */
+enum temp_mm_leave {
+	TEMP_MM_SLEEPS,
+	TEMP_MM_RETURNS,
+	TEMP_MM_EXITS,
+	TEMP_MM_NR_LEAVES,
+};
+
+#ifdef CONFIG_TEMP_MM
+
+#include <linux/preempt.h>
+
+void temp_mm_leave(enum temp_mm_leave how);
+
+/* A window counts as preemption being off, also where nothing else is counted. */
+#define temp_mm_exit()							\
+do {									\
+	if (unlikely(preempt_count()))					\
+		temp_mm_leave(TEMP_MM_EXITS);				\
+} while (0)
+
+#else
+
+/* Not even an empty function, so that this leaves no trace in its callers. */
+#define temp_mm_leave(how)	((void)(how))
+#define temp_mm_exit()		do { } while (0)
+
+#endif /* CONFIG_TEMP_MM */
+
+#endif /* _LINUX_TEMP_MM_OWNER_H */

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Batches of writes to protected memory: how they end, and how they let interrupts in.
+ * prmem.c begins them.
+ */
+#define pr_fmt(fmt) "prmem: " fmt
+
+#include <linux/bug.h>
+#include <linux/cleanup.h>
+#include <linux/export.h>
+#include <linux/hardirq.h>
+#include <linux/irqflags.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
+#include <linux/printk.h>
+
+#include <asm/tlbflush.h>
+
+#include "prmem.h"
+
+/*
+ * Is the batch of this CPU what is going on?  Interrupts are off.  Its window may have
+ * been closed since, because the one who has begun it has slept or died; what is
+ * loaded tells.
+ */
+static __always_inline bool prmem_in_batch(const struct prmem_batch *b)
+{
+	return b->depth && this_cpu_read(cpu_tlbstate.loaded_mm) == b->window.mm;
+}
+
+/* Let interrupts in, and go on. */
+static void prmem_batch_reopen(struct prmem_batch *b)
+{
+	struct prmem_batch saved = *b;
+
+	/* The gap is not part of the batch, for those who interrupt it. */
+	b->depth = 0;
+	preempt_disable();
+	prmem_close(&saved.window);
+	atomic_long_inc(&prmem_stats.relaxed);
+	WARN_ON_ONCE(prmem_open(&saved.window));
+	/* A batch of those who have come in has taken that away. */
+	temporary_mm_lend(saved.window.prev, saved.caller);
+	preempt_enable();
+	saved.ops = 0;
+	saved.bytes = 0;
+	saved.too_long = false;
+	*b = saved;
+}
+
+/*
+ * Nobody but the caller knows whether interrupts may come now: of a lock that was taken
+ * in the batch a handler would find that it is taken.  So this only tells.
+ */
+noinline __cold void prmem_batch_too_long(struct prmem_batch *b)
+{
+	static unsigned long warned;
+
+	b->too_long = true;
+	atomic_long_inc(&prmem_stats.too_long);
+	/* The caller may hold a lock that the console takes. */
+	if (!test_and_set_bit(0, &warned))
+		printk_deferred(pr_fmt("batch is too long without wr_relax(), begun by %pS\n"),
+				(void *)b->caller);
+}
+
+static noinline __cold void prmem_report_list(unsigned long caller)
+{
+	if (CHECK_DATA_CORRUPTION(IS_ENABLED(CONFIG_LIST_HARDENED),
+				  "prlist corruption, found by %pS\n", (void *)caller))
+		return;
+}
+
+/*
+ * The batch of this CPU, for who wants to end or to relax it; NULL if there is none.
+ * If interrupts were on they are off now: the caller has turned them on in between,
+ * and that is all that is to be wrong with the window.
+ */
+static __always_inline struct prmem_batch *prmem_this_batch(unsigned long caller)
+{
+	bool on = !irqs_disabled();
+	struct prmem_batch *b;
+
+	if (unlikely(in_nmi())) {
+		prmem_refuse(PRMEM_BAD_CONTEXT, NULL, caller);
+		return NULL;
+	}
+
+	if (unlikely(on))
+		local_irq_disable();
+
+	b = this_cpu_ptr(&prmem_batch);
+	if (likely(prmem_in_batch(b))) {
+		if (unlikely(on))
+			prmem_refuse(PRMEM_IRQS_ON, NULL, caller);
+		return b;
+	}
+
+	b->depth = 0;
+	if (on)
+		local_irq_enable();
+	prmem_refuse(PRMEM_NO_BATCH, NULL, caller);
+
+	return NULL;
+}
+
+/**
+ * wr_relax - let interrupts in, in the middle of a batch
+ *
+ * For a batch that can become long, between two of its writes: the window is closed,
+ * and opened again.  So no lock may be held that was taken in the batch and that a
+ * handler takes as well.  If interrupts were off before wr_begin() they stay off.  In a
+ * batch within another, or between wr_edit() and its wr_end(), this does nothing:
+ * somebody else has to agree.
+ *
+ * Context: A batch.
+ */
+void wr_relax(void)
+{
+	struct prmem_batch *b = prmem_this_batch(_RET_IP_);
+
+	if (b && b->depth == 1 && !b->pinned)
+		prmem_batch_reopen(b);
+}
+EXPORT_SYMBOL_GPL(wr_relax);
+
+/**
+ * wr_end - end a batch
+ *
+ * Also one whose caller has turned interrupts on, which is a mistake, and reported.
+ *
+ * Context: That of wr_begin().
+ */
+void wr_end(void)
+{
+	struct prmem_batch *b = prmem_this_batch(_RET_IP_);
+	unsigned long corrupt;
+
+	if (unlikely(!b))
+		return;
+
+	if (b->pinned == b->depth)
+		b->pinned = 0;
+	if (--b->depth)
+		return;
+
+	corrupt = b->corrupt;
+	temporary_mm_unlend(b->window.prev);
+	prmem_close(&b->window);
+	if (unlikely(corrupt))
+		prmem_report_list(corrupt);
+}
+EXPORT_SYMBOL_GPL(wr_end);
+
+/**
+ * prmem_refuse_list - refuse to change a list that is corrupted
+ * @addr: address of an entry
+ * @caller: of the function that changes it
+ *
+ * What becomes of corrupted data is up to CONFIG_BUG_ON_DATA_CORRUPTION, as for any
+ * list.  That can be the end of the task, so a batch is over before it.
+ *
+ * Context: Any but NMI.
+ *
+ * Return: as prmem_refuse().
+ */
+noinline __cold int prmem_refuse_list(const void *addr, unsigned long caller)
+{
+	int err = prmem_refuse(PRMEM_BAD_LIST, addr, caller);
+	struct prmem_batch *b;
+	bool open;
+
+	scoped_guard(irqsave) {
+		open = temporary_mm_loaded();
+		b = this_cpu_ptr(&prmem_batch);
+		if (prmem_in_batch(b))
+			b->corrupt = caller;
+	}
+	if (!open)
+		prmem_report_list(caller);
+
+	return err;
+}

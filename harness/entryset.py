@@ -32,8 +32,9 @@ PC_RELATIVE = (2, 4)            # R_X86_64_PC32, R_X86_64_PLT32
 SHF_WRITE, SHF_MERGE = 1, 0x10
 ALT_INSTR = 14                  # struct alt_instr: site, replacement, flags, two lengths
 JUMP_ENTRY = 16                 # struct jump_entry: site, target, key
+PAGE = 4096
 # The tables of what each domain maps: the layout of an entry, which begins with a name, the first address and the last
-# one, and how far that is from the end.
+# one, and how far that is from the end. The last field of an area is what its addresses are rounded to, others are to a page.
 TABLES = {
     "asi_entry_set": (struct.Struct("<QQQB7x"), 0),         # struct asi_entry: ..., per CPU
     "asi_entry_areas": (struct.Struct("<QQQI4xQ"), 1),      # struct asi_area: ..., level, size
@@ -269,19 +270,34 @@ class Kernel:
 
     def entry_set(self):
         """[(name, start, end)] of what each domain maps; per-CPU variables are at their offsets, which are small."""
+        return [item[:3] for item in self.mapped()]
+
+    def mapped(self):
+        """The same, and to what the addresses are rounded."""
         found = []
         for table, (layout, more) in TABLES.items():
             symbol = next((item for item in self.linked.symbols if item.name == table), None)
             if not symbol or not symbol.size or symbol.size % layout.size:
                 raise HarnessError(f"{self.linked.path} has no {table}[] of {layout.size} bytes an entry: "
                                    "has its struct in arch/x86/mm/asi_map.c changed?")
-            for name, start, end, *_ in layout.iter_unpack(self.linked.bytes_at(symbol.value, symbol.size)):
+            for name, start, end, *rest in layout.iter_unpack(self.linked.bytes_at(symbol.value, symbol.size)):
                 text = self.linked.bytes_at(name, 64).split(b"\0")[0].decode(errors="replace")
                 if not text.isprintable() or not text or start >= end:
                     raise HarnessError(f"{table}[] of {self.linked.path} has an entry {text!r} from {start:#x} to "
                                        f"{end:#x}: has its struct changed?")
-                found.append((text, start, end + more))
+                found.append((text, start, end + more, rest[-1] if more else PAGE))
         return found
+
+    def neighbours(self):
+        """[problem]: what each domain maps only because it is next to something that it needs."""
+        mapped, found = self.mapped(), set()
+        for symbol in elf.Ranges(self.linked).symbols:
+            first, end = symbol.value, symbol.value + symbol.size
+            if any(start <= first and end <= last for _, start, last, _ in mapped):
+                continue
+            found.update(f"each domain maps {symbol.name}, which is next to {name}" for name, start, last, unit in mapped
+                         if first < -(-last // unit) * unit and end > start // unit * unit)
+        return sorted(found)
 
 
 class Flow:
@@ -486,10 +502,13 @@ def entry_set_entries(objdirs, allow=None):
     """One entry per build and function of the entry path, and one for the list. @objdirs: {build: directory}."""
     allow, entries = allow or rules(), []
     for build, objdir in objdirs.items():
-        names, problems = check(Kernel(objdir), allow)
+        kernel = Kernel(objdir)
+        names, problems = check(kernel, allow)
         for name in names:
             bad = [problem for problem in problems if problem.startswith(f"{name}() ")]
             entries.append(entry(build, "none", "asi", f"entry_set:{name}", "fail" if bad else "pass", "; ".join(bad)))
+        alone = kernel.neighbours()
+        entries.append(entry(build, "none", "asi", "entry_set:neighbours", "fail" if alone else "pass", "; ".join(alone)))
         rest = [problem for problem in problems if problem.split("()")[0] not in names]
         entries.append(entry(build, "none", "asi", "entry_set", "fail" if rest else "pass", "; ".join(rest)))
     stale = allow.stale()

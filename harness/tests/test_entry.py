@@ -300,6 +300,30 @@ class Address(unittest.TestCase):
         self.assertIsNone(self.address(32))
 
 
+class Neighbours(unittest.TestCase):
+    """What is on the pages that each domain maps."""
+
+    def problems(self, **symbols):
+        kernel = Kernel()
+        kernel.linked = File()
+        kernel.linked.symbols = [elf.Symbol(name, value, size, 1, DATA) for name, (value, size) in symbols.items()]
+        kernel.mapped = lambda: [("one", 0x1010, 0x1020, 0x1000), ("text", 0x200000, 0x2ff000, 0x200000)]
+        return kernel.neighbours()
+
+    def test_alone(self):
+        self.assertEqual(self.problems(one=(0x1010, 16), part=(0x1018, 8), below=(0xff8, 8), above=(0x2000, 8), far=(0x400000, 8)), [])
+
+    def test_on_the_same_page(self):
+        self.assertEqual(self.problems(one=(0x1010, 16), other=(0x1ff8, 8)), ["each domain maps other, which is next to one"])
+
+    def test_half_on_it(self):
+        self.assertEqual(len(self.problems(one=(0x1010, 16), below=(0xff8, 16))), 1)
+        self.assertEqual(len(self.problems(one=(0x1010, 16), above=(0x1018, 0x1000))), 1)
+
+    def test_where_a_large_entry_begins_and_ends(self):
+        self.assertEqual(self.problems(code=(0x2fe000, 8), gap=(0x3ffff8, 8)), ["each domain maps gap, which is next to text"])
+
+
 class Writers(unittest.TestCase):
     def test_both_ways(self):
         known = {"known": {"": 1}, "gone": {"": 1}}

@@ -17,7 +17,7 @@
 
 #include "asi.h"
 
-DEFINE_PER_CPU_ALIGNED(struct asi_cr3, asi_cr3);
+DEFINE_PER_CPU_SECTION(struct asi_cr3, asi_cr3, PER_CPU_ENTRY_SECTION) ____cacheline_aligned;
 EXPORT_PER_CPU_SYMBOL_GPL(asi_cr3);
 
 DEFINE_PER_CPU(struct asi_cpu, asi_cpu);

@@ -109,7 +109,7 @@ struct asi_cr3 {
 	unsigned long kernel;
 };
 
-DECLARE_PER_CPU_ALIGNED(struct asi_cr3, asi_cr3);
+DECLARE_PER_CPU_SECTION(struct asi_cr3, asi_cr3, PER_CPU_ENTRY_SECTION) ____cacheline_aligned;
 
 /* True while there are domains. */
 DECLARE_STATIC_KEY_FALSE(asi_key);

@@ -462,6 +462,8 @@ static void temp_mm_test_user_half(struct kunit *test)
 	unuse_temporary_mm(temp, prev);
 	preempt_enable();
 	kthread_unuse_mm(mm);
+	/* It becomes the mm of a task now, as no temporary one may, to see what it has. */
+	clear_bit(MM_CONTEXT_TEMPORARY, &temp->context.flags);
 	kthread_use_mm(temp);
 	left = copy_from_user(buf, (void __user *)nmi.addr, 5);
 	kthread_unuse_mm(temp);

@@ -33,15 +33,15 @@
 static __always_inline bool prlist_leads(struct list_head *const *slot,
 					 const struct list_head *to)
 {
-	struct list_head *is;
+	unsigned long is;
 
 	/* The exception table is asked only for faults in the kernel's half. */
 	if (unlikely((unsigned long)slot < TASK_SIZE_MAX))
 		return false;
 
-	__get_kernel_nofault(&is, slot, struct list_head *, fault);
+	__get_kernel_nofault(&is, slot, unsigned long, fault);
 
-	return is == to;
+	return is == (unsigned long)to;
 
 fault:
 	return false;

@@ -76,9 +76,29 @@ static void asi_test_maps_module_percpu(struct kunit *test)
 #endif
 }
 
+/* A page table has one owner. */
+static void asi_test_table_of_another(struct kunit *test)
+{
+	struct asi *asi = asi_test_create(ASI_FAULT_PRESERVE);
+	struct asi *other = asi_test_create(ASI_FAULT_PRESERVE);
+	struct pg_table *mine;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, asi);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, other);
+	mine = asi_pg_table(asi);
+	asi_expect_refused(test, ASI_BAD_ARG, -EINVAL, asi_set_pg_table(asi, asi_pg_table(other)));
+	/* Else it would be freed twice. */
+	KUNIT_ASSERT_PTR_EQ(test, asi_pg_table(asi), mine);
+	asi_expect_refused(test, ASI_BAD_ARG, -EINVAL, asi_set_pg_table(asi, mine));
+	KUNIT_ASSERT_PTR_EQ(test, asi_pg_table(asi), mine);
+	asi_destroy(other);
+	asi_destroy(asi);
+}
+
 static struct kunit_case asi_map_cases[] = {
 	KUNIT_CASE(asi_test_maps_espfix),
 	KUNIT_CASE(asi_test_maps_module_percpu),
+	KUNIT_CASE(asi_test_table_of_another),
 	KUNIT_CASE(asi_test_nothing_left),
 	{}
 };

@@ -329,6 +329,21 @@ static void asi_test_destroy_own(struct kunit *test)
 		asi_test_expect_outside(test, &r.after, "after");
 	}
 	KUNIT_EXPECT_TRUE(test, asi_test_drained(tables));
+
+	/* Who has the last session may be where nobody sleeps. */
+	asi = asi_test_create(ASI_FAULT_PRESERVE);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, asi);
+	KUNIT_EXPECT_EQ(test, asi_test_populate(asi), 0);
+	r.enter = asi_enter(asi);
+	asi_destroy(asi);
+	if (!r.enter) {
+		preempt_disable();
+		r.exit = asi_exit(asi);
+		preempt_enable();
+		KUNIT_EXPECT_EQ(test, r.exit, -ECANCELED);
+	}
+	KUNIT_EXPECT_EQ(test, r.enter, 0);
+	KUNIT_EXPECT_TRUE(test, asi_test_drained(tables));
 }
 
 /* ---- processes ---- */

@@ -18,7 +18,7 @@ import re
 
 from . import allow, elf
 from .common import ROOT
-from .entryset import ALT_INSTR, CONTROL, ENDS, JUMP_ENTRY, WRITES_CR3, Kernel
+from .entryset import ALT_INSTR, ENDS, JUMP_ENTRY, WRITES_CR3, Kernel
 from .report import entry
 
 ALLOW = ROOT / "harness" / "transit.allow"

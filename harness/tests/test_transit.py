@@ -93,8 +93,8 @@ class Ahead(unittest.TestCase):
 
 class Traps(unittest.TestCase):
     def test_behind_the_write(self):
-        for text in ("mov    %rax,%db7", "mov    %db7,%rax", "rdmsr", "wrmsr", "cpuid", "in     (%dx),%al", "rep insb (%dx),%es:(%rdi)",
-                     "out    %al,(%dx)", "rdtsc", "rdtscp", "rdpmc", "hlt", "wbinvd", "mwait  %rax,%rcx"):
+        for text in ("mov    %rax,%db7", "mov    %db7,%rax", "rdmsr", "wrmsr", "cpuid", "in     (%dx),%al",
+                     "rep insb (%dx),%es:(%rdi)", "out    %al,(%dx)", "rdtsc", "rdtscp", "rdpmc", "hlt", "wbinvd", "mwait  %rax,%rcx"):
             self.assertEqual(found(f=[MAKE, WRITE, text, "ret"])["f"], ["traps"], text)
             self.assertEqual(found(f=[text, MAKE, WRITE, "ret"])["f"], [], text)
         for text in ("mov    %rax,%rdx", "mov    %cr2,%rax", "inc    %rax", "pause", "invlpg (%rax)", "swapgs", "wrgsbase %rbx"):

@@ -12,6 +12,7 @@
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/prlist.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -487,10 +488,50 @@ static void prmem_test_forged_links(struct kunit *test)
 	expect_unchanged(test);
 }
 
+/* What one PMD table has slots for is not all that there can be. */
+static void prmem_test_more_tables(struct kunit *test)
+{
+	static DECLARE_BITMAP(taken, PRMEM_NR_SLOTS);
+	struct pmalloc_pool *pool;
+	struct prmem_check found;
+	unsigned int slot, i = 0;
+	u64 *obj = NULL;
+
+	pool = pmalloc_create_custom_pool(SZ_1M, 3, PMALLOC_MODE_START_WR);
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	for (slot = 0; slot < PTRS_PER_PMD; slot++) {
+		if (slot != PRMEM_STATIC_SLOT && prmem_replace(&prmem_blocks[slot].taken, 0, 1))
+			__set_bit(slot, taken);
+	}
+	do {
+		obj = pmalloc(pool, SZ_1M);
+		slot = obj ? prmem_slot_of(PHYS_PFN(__pa(obj))) : 0;
+	} while (obj && slot < PTRS_PER_PMD && ++i < 8);
+	KUNIT_EXPECT_NOT_NULL(test, obj);
+	KUNIT_EXPECT_GE(test, slot, PTRS_PER_PMD);
+	if (obj) {
+		KUNIT_EXPECT_EQ(test, wr_assign(*obj, NEW), 0);
+		KUNIT_EXPECT_EQ(test, *obj, NEW);
+		KUNIT_EXPECT_FALSE(test, prmem_test_writes(obj));
+		KUNIT_EXPECT_FALSE(test, prmem_test_writes(prmem_alias(slot, 0)));
+		/* It is no ordinary memory that a list may be led to. */
+		prmem_expect_refused(test, PRMEM_BAD_ADDRESS, -EFAULT,
+				     prlist_init(prmem_alias(slot, 0)));
+	}
+	KUNIT_EXPECT_EQ(test, prmem_check(&found), 0);
+	KUNIT_EXPECT_EQ(test, found.writable + found.global + found.user + found.executable, 0);
+
+	for_each_set_bit(slot, taken, PRMEM_NR_SLOTS)
+		prmem_replace(&prmem_blocks[slot].taken, 1, 0);
+	bitmap_zero(taken, PRMEM_NR_SLOTS);
+	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
+}
+
 /* What was in a block before it was one, is gone, and was no metadata. */
 static void prmem_test_block_is_wiped(struct kunit *test)
 {
-	bool had[PRMEM_NR_SLOTS], junk = false;
+	static DECLARE_BITMAP(had, PRMEM_NR_SLOTS);
+	bool junk = false;
 	struct page *page[4] = {};
 	unsigned long pfn[4];
 	unsigned int slot, i;
@@ -498,7 +539,7 @@ static void prmem_test_block_is_wiped(struct kunit *test)
 	guard(mutex)(&prmem_mutex);
 
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++)
-		had[slot] = prmem_blocks[slot].nr_pages;
+		__assign_bit(slot, had, prmem_blocks[slot].nr_pages);
 	for (i = 0; i < ARRAY_SIZE(page); i++) {
 		page[i] = alloc_pages(GFP_KERNEL | __GFP_NOWARN, WR_BLOCK_ORDER);
 		pfn[i] = page[i] ? page_to_pfn(page[i]) : 0;
@@ -514,7 +555,7 @@ static void prmem_test_block_is_wiped(struct kunit *test)
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
 		const struct prmem_block *b = &prmem_blocks[slot];
 
-		if (had[slot] || !b->nr_pages)
+		if (test_bit(slot, had) || !b->nr_pages)
 			continue;
 		for (i = 0; i < ARRAY_SIZE(page); i++)
 			junk |= b->pfn == pfn[i];
@@ -541,6 +582,7 @@ static struct kunit_case prmem_attack_cases[] = {
 	KUNIT_CASE(prmem_test_forged_allocator_hints),
 	KUNIT_CASE(prmem_test_forged_batch),
 	KUNIT_CASE(prmem_test_forged_links),
+	KUNIT_CASE(prmem_test_more_tables),
 	KUNIT_CASE(prmem_test_block_is_wiped),
 	KUNIT_CASE(prmem_test_walker_is_clean),
 	{}

@@ -2,8 +2,12 @@
 /*
  * KUnit tests of protected memory: pools, their modes, and what is an object.
  */
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/sched/mm.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
@@ -319,29 +323,32 @@ static void prmem_test_pool_refill(struct kunit *test)
 	}
 }
 
-/* What was reserved is there in a batch, whose window it shares; more is not. */
+/* What was reserved is there in a batch, whose window it shares; and more, if it is free. */
 static void prmem_test_pool_reserve(struct kunit *test)
 {
 	struct pmalloc_pool *pool = pmalloc_create_custom_pool(0, 3, PMALLOC_MODE_START_WR);
 	u64 value = NEW, *obj[3];
 	unsigned int i;
 	int err = 0;
+	u32 area;
 
 	KUNIT_ASSERT_NOT_NULL(test, pool);
-	KUNIT_EXPECT_NULL(test, pmalloc_nowait(pool, 8));
 	KUNIT_ASSERT_EQ(test, pmalloc_reserve(pool, PAGE_SIZE - 8), 0);
+	area = pool->area;
 	/* It is only reserved once, however often somebody asks. */
 	KUNIT_ASSERT_EQ(test, pmalloc_reserve(pool, PAGE_SIZE - 8), 0);
+	KUNIT_EXPECT_EQ(test, pool->area, area);
 	KUNIT_ASSERT_EQ(test, wr_begin(), 0);
 	obj[0] = pmalloc_nowait(pool, PAGE_SIZE - 8);
 	obj[1] = pmalloc_nowait(pool, 8);
+	err |= pool->area != area;
 	obj[2] = pmalloc_nowait(pool, 8);
-	for (i = 0; i < 2; i++)
+	err |= pool->area == area;
+	for (i = 0; i < ARRAY_SIZE(obj); i++)
 		err |= !obj[i] || wr_memcpy(obj[i], &value, sizeof(value));
 	wr_end();
 	KUNIT_EXPECT_EQ(test, err, 0);
-	KUNIT_EXPECT_NULL(test, obj[2]);
-	for (i = 0; i < 2 && !err; i++) {
+	for (i = 0; i < ARRAY_SIZE(obj) && !err; i++) {
 		KUNIT_EXPECT_EQ(test, *obj[i], NEW);
 		KUNIT_EXPECT_FALSE(test, prmem_test_writes(obj[i]));
 	}
@@ -354,6 +361,100 @@ static void prmem_test_pool_reserve(struct kunit *test)
 	prmem_expect_refused(test, PRMEM_READ_ONLY, -EPERM, pmalloc_reserve(pool, 8));
 	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
 	prmem_expect_refused(test, PRMEM_BAD_OWNER, -EINVAL, pmalloc_reserve(pool, 8));
+}
+
+/*
+ * Who may not wait for memory does not wait for the mutex either, and gets what is
+ * protected and free; of what is writable at first, only what the pool has.
+ */
+static void prmem_test_pool_no_wait(struct kunit *test)
+{
+	struct pmalloc_pool *pool, *open;
+	unsigned int noio, i, nr = 0;
+	unsigned long flags;
+	void *obj, *last = NULL;
+
+	pool = new_pool(test, 0, 0, 3, PMALLOC_MODE_START_WR);
+	open = new_pool(test, 1, 0, 3, PMALLOC_MODE_WR);
+
+	mutex_lock(&prmem_mutex);
+	noio = memalloc_noio_save();
+	for (i = 0; i < 8; i++) {
+		obj = i % 2 ? pmalloc(pool, PAGE_SIZE) : pmalloc_nowait(pool, PAGE_SIZE);
+		nr += obj && obj != last && is_pmalloc_wr_object(obj, PAGE_SIZE);
+		last = obj;
+	}
+	nr += !pmalloc_reserve(pool, PAGE_SIZE);
+	KUNIT_EXPECT_NULL(test, pmalloc(open, 8));
+	memalloc_noio_restore(noio);
+	mutex_unlock(&prmem_mutex);
+	KUNIT_EXPECT_EQ(test, nr, 8 + 1);
+	KUNIT_EXPECT_NOT_NULL(test, pmalloc_nowait(pool, PAGE_SIZE));
+
+	/* With interrupts off as well. */
+	local_irq_save(flags);
+	obj = pmalloc_nowait(pool, PAGE_SIZE);
+	last = pmalloc_nowait(open, 8);
+	local_irq_restore(flags);
+	KUNIT_EXPECT_NOT_NULL(test, obj);
+	KUNIT_EXPECT_NULL(test, last);
+}
+
+#define GROWERS		3
+#define GROWN		200
+
+struct growers {
+	struct pmalloc_pool *pool;
+	struct completion begin;
+	atomic_t left;
+	u64 *obj[GROWERS][GROWN];
+};
+
+static int prmem_test_grower(void *data)
+{
+	struct growers *g = data;
+	unsigned int me = atomic_dec_return(&g->left), i;
+
+	wait_for_completion(&g->begin);
+	for (i = 0; i < GROWN; i++)
+		g->obj[me][i] = pmalloc_nowait(g->pool, 1024) ?: pmalloc(g->pool, 1024);
+	/* Pairs with atomic_read_acquire() in prmem_test_pool_grow_race(). */
+	atomic_inc_return_release(&g->left);
+
+	return 0;
+}
+
+/* Nobody gets what another one has, and no page is lost on the way. */
+static void prmem_test_pool_grow_race(struct kunit *test)
+{
+	struct growers *g = kunit_kzalloc(test, sizeof(*g), GFP_KERNEL);
+	unsigned int i, k, bad = 0;
+	u64 id;
+
+	KUNIT_ASSERT_NOT_NULL(test, g);
+	g->pool = new_pool(test, 0, 0, 3, PMALLOC_MODE_START_WR);
+	init_completion(&g->begin);
+	atomic_set(&g->left, GROWERS);
+	for (i = 0; i < GROWERS; i++)
+		KUNIT_ASSERT_FALSE(test, IS_ERR(kthread_run(prmem_test_grower, g, "grower/%u", i)));
+	/* All have a number. */
+	while (atomic_read(&g->left))
+		usleep_range(1000, 2000);
+	complete_all(&g->begin);
+	/* Pairs with atomic_inc_return_release() in prmem_test_grower(). */
+	while (atomic_read_acquire(&g->left) != GROWERS)
+		usleep_range(1000, 2000);
+
+	for (i = 0; i < GROWERS; i++) {
+		for (k = 0; k < GROWN; k++) {
+			id = i * GROWN + k + 1;
+			bad += !g->obj[i][k] || *g->obj[i][k] || wr_assign(*g->obj[i][k], id);
+		}
+	}
+	for (i = 0; i < GROWERS; i++)
+		for (k = 0; k < GROWN; k++)
+			bad += !g->obj[i][k] || *g->obj[i][k] != i * GROWN + k + 1;
+	KUNIT_EXPECT_EQ(test, bad, 0);
 }
 
 /* Bytes of one object, across a page border as well, and not one more. */
@@ -704,6 +805,8 @@ static struct kunit_case prmem_pool_cases[] = {
 	KUNIT_CASE(prmem_test_pool_alignment),
 	KUNIT_CASE(prmem_test_pool_refill),
 	KUNIT_CASE(prmem_test_pool_reserve),
+	KUNIT_CASE(prmem_test_pool_no_wait),
+	KUNIT_CASE(prmem_test_pool_grow_race),
 	KUNIT_CASE(prmem_test_pool_edit_bytes),
 	KUNIT_CASE(prmem_test_pool_refuse),
 	KUNIT_CASE(prmem_test_pool_helpers),

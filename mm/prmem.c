@@ -642,7 +642,7 @@ static enum prmem_refusal prmem_check_link(const struct wr_link *link, size_t si
 
 	why = prmem_resolve(NULL, link->slot, size, &alias);
 	ordinary = why == PRMEM_BAD_ADDRESS && !prmem_is_static(addr) &&
-		addr - prmem_base >= PUD_SIZE;
+		addr - prmem_base >= PRMEM_WINDOW_SIZE;
 	if (ordinary)
 		alias = link->slot;
 	else if (unlikely(why != PRMEM_OK) &&

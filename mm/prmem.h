@@ -21,12 +21,20 @@
 #define PRMEM_KIND_POOL		2
 #define PRMEM_KIND_META		3
 
+/* PMD tables of the window: 4 GiB of blocks. */
+#define PRMEM_NR_TABLES		4
+#define PRMEM_WINDOW_SIZE	(PRMEM_NR_TABLES * PUD_SIZE)
+
 /* Slots of the window.  The first one is the section, the others are blocks. */
-#define PRMEM_NR_SLOTS		PTRS_PER_PMD
+#define PRMEM_NR_SLOTS		(PRMEM_NR_TABLES * PTRS_PER_PMD)
 #define PRMEM_STATIC_SLOT	0
 
 /* Smallest piece to use when there is no block: its metadata is one page of it. */
 #define PRMEM_MIN_ORDER		4
+
+/* As the last resort, a page with the metadata of another: for few of the slots. */
+#define PRMEM_LAST_ORDER	1
+#define PRMEM_LAST_SLOTS	(PRMEM_NR_SLOTS / 4)
 
 /* Free pages that allocations in atomic context find, mostly. */
 #define PRMEM_RESERVE_PAGES	128

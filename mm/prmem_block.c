@@ -23,7 +23,7 @@ const struct prmem_owner prmem_meta = { .name = "metadata", .kind = PRMEM_KIND_M
 /* Blocks to look into with interrupts off, before an allocation fails or grows. */
 #define PRMEM_MAX_BLOCKS	16
 
-static pmd_t *prmem_pmd __ro_after_init;	/* of the slots */
+static pmd_t *prmem_tables[PRMEM_NR_TABLES] __ro_after_init;
 
 /* Hints, which may be wrong: where a page was free last, how many there are. */
 static unsigned int prmem_last_slot;
@@ -147,6 +147,11 @@ close:
 	prmem_close(&w);
 }
 
+static pmd_t *prmem_pmd(unsigned int slot)
+{
+	return prmem_tables[slot / PTRS_PER_PMD] + slot % PTRS_PER_PMD;
+}
+
 /* Let a slot lead to a piece: by one leaf, or by a page table if it is smaller. */
 static int prmem_map_slot(unsigned int slot, unsigned long pfn, unsigned int nr)
 {
@@ -155,7 +160,7 @@ static int prmem_map_slot(unsigned int slot, unsigned long pfn, unsigned int nr)
 
 	/* A guest of Xen, for one, has no large leaves. */
 	if (nr == PTRS_PER_PTE && IS_ALIGNED(pfn, nr) && boot_cpu_has(X86_FEATURE_PSE)) {
-		set_pmd(prmem_pmd + slot, pmd_mkhuge(pfn_pmd(pfn, TEMP_MM_PROT_RW)));
+		set_pmd(prmem_pmd(slot), pmd_mkhuge(pfn_pmd(pfn, TEMP_MM_PROT_RW)));
 		return 0;
 	}
 
@@ -167,16 +172,16 @@ static int prmem_map_slot(unsigned int slot, unsigned long pfn, unsigned int nr)
 		set_pte(pte + i, pfn_pte(pfn + i, TEMP_MM_PROT_RW));
 
 	/* The table is filled before it can be walked; both are ordered on x86. */
-	pmd_populate_kernel(&init_mm, prmem_pmd + slot, pte);
+	pmd_populate_kernel(&init_mm, prmem_pmd(slot), pte);
 
 	return 0;
 }
 
 static void prmem_unmap_slot(unsigned int slot)
 {
-	pmd_t pmd = prmem_pmd[slot];
+	pmd_t pmd = *prmem_pmd(slot);
 
-	pmd_clear(prmem_pmd + slot);
+	pmd_clear(prmem_pmd(slot));
 	temp_mm_percpu_changed(&prmem_mms);
 
 	/*
@@ -308,6 +313,20 @@ fail:
 	return err;
 }
 
+/*
+ * A piece of less than %PRMEM_MIN_ORDER takes a slot like a block does, and its slot
+ * may never come back.
+ */
+static bool prmem_last_resort(void)
+{
+	unsigned int slot, taken = 0;
+
+	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++)
+		taken += !!prmem_blocks[slot].taken;
+
+	return taken < PRMEM_LAST_SLOTS;
+}
+
 /**
  * prmem_grow - get more memory
  * @nr: pages that are wanted one after the other
@@ -324,7 +343,9 @@ int prmem_grow(unsigned int nr)
 
 	lockdep_assert_held(&prmem_mutex);
 
-	for (order = WR_BLOCK_ORDER; order >= PRMEM_MIN_ORDER; order--) {
+	for (order = WR_BLOCK_ORDER; order >= PRMEM_LAST_ORDER; order--) {
+		if (order < PRMEM_MIN_ORDER && !prmem_last_resort())
+			break;
 		if ((1U << order) - PFN_UP((1U << order) * sizeof(struct prmem_page)) < nr)
 			break;
 		err = prmem_add_block(order);
@@ -494,8 +515,7 @@ static int __init prmem_init(void)
 	if (nr > PTRS_PER_PTE)
 		goto fail;
 
-	prmem_pmd = temp_mm_percpu_init_shared(&prmem_mms, &prmem_base);
-	err = PTR_ERR_OR_ZERO(prmem_pmd);
+	err = temp_mm_percpu_init_shared(&prmem_mms, prmem_tables, PRMEM_NR_TABLES, &prmem_base);
 	if (err)
 		goto fail;
 

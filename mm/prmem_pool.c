@@ -205,6 +205,21 @@ static bool pmalloc_unmap_view(u32 first)
 	return true;
 }
 
+/* Undo an area that the pool does not have yet. */
+static void pmalloc_drop_area(const struct pmalloc_pool *pool, u32 first)
+{
+	const struct prmem_page *head = prmem_page_of(first);
+
+	if (head->view && !pmalloc_unmap_view(first)) {
+		pmalloc_lose_pages(first);
+		return;
+	}
+	if (head->view)
+		flush_tlb_kernel_range(head->view,
+				       head->view + ((unsigned long)head->nr << PAGE_SHIFT));
+	pmalloc_free_pages(pool, first);
+}
+
 /*
  * An area whose pages only a view puts one after the other.  Which they are comes
  * from the metadata, not from an array that somebody could change in time.
@@ -248,32 +263,34 @@ static u32 pmalloc_area_viewed(struct pmalloc_pool *pool, unsigned int nr, pgpro
 		return first;
 
 	/* Not to unmap what is somebody else's. */
-	if (err == -EBUSY || !pmalloc_unmap_view(first)) {
+	if (err == -EBUSY)
 		pmalloc_lose_pages(first);
-		return 0;
-	}
-	flush_tlb_kernel_range(view, view + size);
+	else
+		pmalloc_drop_area(pool, first);
+	return 0;
 fail:
 	pmalloc_free_pages(pool, first);
 	return 0;
 }
 
+/* Pages in a row, for a pool that is protected from the start. */
 static u32 pmalloc_area_run(struct pmalloc_pool *pool, unsigned int nr)
 {
 	struct prmem_window w;
 	unsigned int i;
 	u32 first;
 
-	do {
-		if (prmem_open(&w))
-			return 0;
-		first = prmem_claim(&pool->owner, nr);
-		if (first)
-			prmem_set(prmem_page_of(first)->offset, PMALLOC_NOTHING);
-		for (i = 0; first && i + 1 < nr; i++)
-			prmem_set(prmem_page_of(first + i)->more, first + i + 1);
-		prmem_close(&w);
-	} while (!first && !prmem_grow(nr));
+	if (prmem_open(&w))
+		return 0;
+	first = prmem_claim(&pool->owner, nr);
+	if (first) {
+		prmem_set(prmem_page_of(first)->offset, PMALLOC_NOTHING);
+		/* For prmem_pfn_state(), which may look before the pool has it. */
+		prmem_set(prmem_page_of(first)->flags, PRMEM_PAGE_PROTECTED);
+	}
+	for (i = 0; first && i + 1 < nr; i++)
+		prmem_set(prmem_page_of(first + i)->more, first + i + 1);
+	prmem_close(&w);
 
 	return first;
 }
@@ -302,62 +319,6 @@ static int pmalloc_protect_area(struct prmem_page *head)
 	prmem_set(head->flags, head->flags | PRMEM_PAGE_PROTECTED);
 	prmem_close(&w);
 	trace_prmem_protect(pmalloc_area_address(head), head->nr, true);
-
-	return 0;
-}
-
-/* A new area, big enough for @size bytes. */
-static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
-{
-	unsigned int nr = max_t(unsigned int, PFN_UP(size), pool->refill);
-	unsigned long bytes = (unsigned long)nr << PAGE_SHIFT;
-	bool start = pool->mode & PMALLOC_START;
-	struct prmem_page *head;
-	struct prmem_window w;
-	u32 area, newest;
-	int err;
-	bool ok;
-
-	newest = READ_ONCE(pool->area);
-	head = prmem_page_of(newest);
-	if (head && pool->mode & PMALLOC_AUTO) {
-		err = pmalloc_protect_area(head);
-		if (err)
-			return err;
-	}
-
-	area = start && nr <= PMALLOC_MAX_RUN ? pmalloc_area_run(pool, nr) : 0;
-	/* Rather less at once than what its user wants, than a view. */
-	if (!area && start && PFN_UP(size) < nr && PFN_UP(size) <= PMALLOC_MAX_RUN) {
-		area = pmalloc_area_run(pool, PFN_UP(size));
-		if (area)
-			bytes = PFN_UP(size) << PAGE_SHIFT;
-	}
-	if (!area)
-		area = pmalloc_area_viewed(pool, nr, start && !prmem_unprotected ?
-					   PAGE_KERNEL_RO : PAGE_KERNEL);
-	if (!area)
-		return -ENOMEM;
-
-	if (WARN_ON_ONCE(prmem_open(&w)))
-		return -EPERM;
-	head = prmem_page_of(area);
-	prmem_set(head->next, newest);
-	if (start)
-		prmem_set(head->flags, PRMEM_PAGE_PROTECTED);
-	/* Pairs with READ_ONCE() in prmem_check_area(). */
-	smp_store_release((unsigned long *)prmem_rw(&head->offset), bytes);
-	/*
-	 * Pairs with READ_ONCE() in pmalloc_take().  All is as it was, but if somebody
-	 * has opened prmem_mutex.
-	 */
-	ok = pmalloc_pool_ok(pool) && !(pool->mode & PMALLOC_START) == !start &&
-		cmpxchg((u32 *)prmem_rw(&pool->area), newest, area) == newest;
-	prmem_close(&w);
-	if (WARN_ON_ONCE(!ok)) {
-		pmalloc_lose_pages(area);
-		return -EBUSY;
-	}
 
 	return 0;
 }
@@ -393,6 +354,119 @@ static bool pmalloc_is_open(const struct pmalloc_pool *pool, const struct prmem_
 {
 	return head && !(pool->mode & PMALLOC_START) ==
 		       !(READ_ONCE(head->flags) & PRMEM_PAGE_PROTECTED);
+}
+
+/*
+ * Let @area, of @bytes, be the newest one of a pool, if that is still @newest and
+ * nobody has destroyed the pool.
+ */
+static bool pmalloc_add_area(struct pmalloc_pool *pool, u32 area, unsigned long bytes,
+			     bool start, u32 newest)
+{
+	struct prmem_page *head = prmem_page_of(area);
+	struct prmem_window w;
+	bool ok;
+
+	if (WARN_ON_ONCE(prmem_open(&w)))
+		return false;
+	prmem_set(head->next, newest);
+	if (start)
+		prmem_set(head->flags, PRMEM_PAGE_PROTECTED);
+	/* Pairs with READ_ONCE() in prmem_check_area(). */
+	smp_store_release((unsigned long *)prmem_rw(&head->offset), bytes);
+	/* Pairs with READ_ONCE() in pmalloc_take(). */
+	ok = pmalloc_pool_ok(pool) && !(pool->mode & PMALLOC_START) == !start &&
+		cmpxchg((u32 *)prmem_rw(&pool->area), newest, area) == newest;
+	/* Nobody has an object of it. */
+	if (!ok)
+		prmem_set(head->offset, PMALLOC_NOTHING);
+	prmem_close(&w);
+
+	return ok;
+}
+
+/*
+ * A new area of a pool that is protected from the start, of pages that are protected
+ * and free.  This takes no lock: for those who may not wait for memory, and so not for
+ * prmem_mutex, whose holder may wait for memory.  In a batch it is part of the window.
+ *
+ * Returns 0 if there is a new area now, be it that of somebody else.
+ */
+static int pmalloc_grow_free(struct pmalloc_pool *pool, size_t size)
+{
+	unsigned int least = PFN_UP(size), nr = max_t(unsigned int, least, pool->refill);
+	u32 newest = READ_ONCE(pool->area), area, id;
+	const struct prmem_page *head = prmem_page_of(newest);
+
+	if (!(READ_ONCE(pool->mode) & PMALLOC_START) || least > PMALLOC_MAX_RUN)
+		return -ENOMEM;
+
+	/* What is left of an area is lost once there is another: not for a race. */
+	if (pmalloc_is_open(pool, head) &&
+	    pmalloc_place(pool, head, READ_ONCE(head->offset), size) >= 0)
+		return 0;
+
+	area = nr <= PMALLOC_MAX_RUN ? pmalloc_area_run(pool, nr) : 0;
+	/* Rather less at once than what its user wants, than nothing. */
+	if (!area && least < nr) {
+		nr = least;
+		area = pmalloc_area_run(pool, nr);
+	}
+	prmem_refill();
+	if (!area)
+		return -ENOMEM;
+
+	if (!pmalloc_add_area(pool, area, (unsigned long)nr << PAGE_SHIFT, true, newest)) {
+		/* Not by pmalloc_free_pages(), which may sleep. */
+		for (id = area; id < area + nr; id++)
+			prmem_give_back(prmem_page_of(id), &pool->owner);
+	}
+
+	return 0;
+}
+
+/* A new area, big enough for @size bytes: prmem_mutex is held. */
+static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
+{
+	unsigned int least = PFN_UP(size), nr = max_t(unsigned int, least, pool->refill);
+	bool start = pool->mode & PMALLOC_START;
+	u32 area, newest = READ_ONCE(pool->area);
+	struct prmem_page *head;
+	int err;
+
+	if (start) {
+		/* Rather less at once than what its user wants, than a view. */
+		do {
+			err = pmalloc_grow_free(pool, size);
+		} while (err && ((nr <= PMALLOC_MAX_RUN && !prmem_grow(nr)) ||
+				 (least < nr && least <= PMALLOC_MAX_RUN && !prmem_grow(least))));
+		if (!err)
+			return 0;
+	}
+
+	head = prmem_page_of(newest);
+	if (head && pool->mode & PMALLOC_AUTO) {
+		err = pmalloc_protect_area(head);
+		if (err)
+			return err;
+	}
+
+	area = pmalloc_area_viewed(pool, nr, start && !prmem_unprotected ?
+				   PAGE_KERNEL_RO : PAGE_KERNEL);
+	if (!area)
+		return -ENOMEM;
+
+	if (pmalloc_add_area(pool, area, (unsigned long)nr << PAGE_SHIFT, start, newest))
+		return 0;
+
+	/* Others than those that are protected from the start change under the mutex only. */
+	if (WARN_ON_ONCE(!start)) {
+		pmalloc_lose_pages(area);
+		return -EBUSY;
+	}
+	pmalloc_drop_area(pool, area);
+
+	return 0;
 }
 
 /* An object of the newest area; NULL if it does not fit, or an error. */
@@ -461,7 +535,9 @@ static void *__pmalloc(struct pmalloc_pool *pool, size_t size, bool grow, unsign
 		return NULL;
 	}
 
-	obj = pmalloc_take(pool, size);
+	do {
+		obj = pmalloc_take(pool, size);
+	} while (!obj && !pmalloc_grow_free(pool, size));
 	if (!obj && grow)
 		obj = pmalloc_take_grow(pool, size);
 	if (!IS_ERR(obj))
@@ -491,7 +567,8 @@ static void *__pmalloc(struct pmalloc_pool *pool, size_t size, bool grow, unsign
  * soon as somebody else allocates from the pool.
  *
  * Context: Process context; sleeps.  With memalloc_noio_save() or memalloc_nofs_save()
- * only the memory is handed out that the pool has.
+ * the pool does not grow, but one of %PMALLOC_MODE_START_WR does by pages that are
+ * protected already and free.
  *
  * Return: the memory; or NULL if there is none, @size is 0 or too large, @pool is
  * none, or a pool that is protected from the start has been made read-only.
@@ -511,12 +588,14 @@ void *pmalloc(struct pmalloc_pool *pool, size_t size)
 EXPORT_SYMBOL_GPL(pmalloc);
 
 /**
- * pmalloc_nowait - allocate what a pool has already
+ * pmalloc_nowait - allocate what a pool has, or what is protected already and free
  * @pool: the pool
  * @size: how many bytes, up to %PMALLOC_MAX_SIZE
  *
- * As pmalloc(), but the pool does not grow.  In a batch the allocation is part of
- * its window: see pmalloc_reserve().
+ * As pmalloc(), but the pool does not wait for memory.  One of
+ * %PMALLOC_MODE_START_WR takes pages that are protected and free, of which some are
+ * kept for that, any other only has what it has.  In a batch the allocation is part
+ * of its window: see pmalloc_reserve().
  *
  * Context: Any but NMI.  Does not sleep.
  *
@@ -568,7 +647,9 @@ int pmalloc_reserve(struct pmalloc_pool *pool, size_t size)
 	if (!size || size > PMALLOC_MAX_SIZE)
 		return prmem_refuse(PRMEM_BAD_ARG, pool, _RET_IP_);
 
-	err = pmalloc_has(pool, size, _RET_IP_);
+	do {
+		err = pmalloc_has(pool, size, _RET_IP_);
+	} while (err == -ENOMEM && !pmalloc_grow_free(pool, size));
 	if (err != -ENOMEM)
 		return err;
 
@@ -580,12 +661,10 @@ int pmalloc_reserve(struct pmalloc_pool *pool, size_t size)
 
 	guard(mutex)(&prmem_mutex);
 
-	err = pmalloc_has(pool, size, _RET_IP_);
-	if (err != -ENOMEM)
-		return err;
-
-	err = pmalloc_grow(pool, size);
-	if (err) {
+	do {
+		err = pmalloc_has(pool, size, _RET_IP_);
+	} while (err == -ENOMEM && !pmalloc_grow(pool, size));
+	if (err == -ENOMEM) {
 		atomic_long_inc(&prmem_stats.no_memory);
 		prmem_shrink();
 	}

@@ -801,20 +801,24 @@ int temp_mm_percpu_init(struct temp_mm_percpu *set)
 }
 
 /* The mappings that instances share belong to an mm that never gets loaded. */
-static struct temp_mm *temp_mm_alloc_shared(const char *name)
+static struct temp_mm *temp_mm_alloc_shared(const char *name, pmd_t **tables, unsigned int nr)
 {
 	/* Not the first entry: a stray access to a stale LDT alias finds nothing. */
-	u32 index = get_random_u32_inclusive(1, TEMP_MM_SIZE / PUD_SIZE - 1);
+	u32 index = get_random_u32_inclusive(1, TEMP_MM_SIZE / PUD_SIZE - nr);
 	struct temp_mm *t = temp_mm_new(name, TEMP_MM_BASE + index * PUD_SIZE);
+	unsigned int i;
 
 	if (!t)
 		return NULL;
 
-	if (pg_table_populate(&t->tables, t->addr, PG_LEVEL_2M)) {
-		temp_mm_delete(t);
-		return NULL;
+	for (i = 0; i < nr; i++) {
+		if (pg_table_populate(&t->tables, t->addr + i * PUD_SIZE, PG_LEVEL_2M)) {
+			temp_mm_delete(t);
+			return NULL;
+		}
+		tables[i] = pmd_off(t->mm, t->addr + i * PUD_SIZE);
 	}
-	t->pmd = pmd_off(t->mm, t->addr);
+	t->pmd = tables[0];
 
 	atomic_long_add(temp_mm_size(t), &temp_mm_stats.bytes);
 
@@ -824,11 +828,13 @@ static struct temp_mm *temp_mm_alloc_shared(const char *name)
 /**
  * temp_mm_percpu_init_shared - create instances that all map the same
  * @set: from DEFINE_TEMP_MM_PERCPU()
+ * @tables: where to store the addresses of the PMD tables, which are empty
+ * @nr: how many, one at least
  * @addr: where to store the address of the window, aligned to %PUD_SIZE
  *
- * The window is what one PMD table maps, at an address that is random for each
- * boot.  The caller fills the table, with leaves that are neither global nor user
- * nor executable, or with page tables of such.  One entry changes it for all CPUs:
+ * The window is what these tables map, one after the other, at an address that is
+ * random for each boot.  The caller fills them, with leaves that are neither global
+ * nor user nor executable, or with page tables of such.  One entry changes it for all CPUs:
  * a new one works right away, and after the removal of one the caller calls
  * temp_mm_percpu_changed() and waits for those who have the window in use, before
  * the memory gets another purpose.
@@ -837,16 +843,17 @@ static struct temp_mm *temp_mm_alloc_shared(const char *name)
  *
  * Context: Process context, from core_initcall() on; sleeps.
  *
- * Return: the table, empty; or an ERR_PTR() as temp_mm_percpu_init().
+ * Return: 0 or a negative error, as temp_mm_percpu_init().
  */
-pmd_t *temp_mm_percpu_init_shared(struct temp_mm_percpu *set, unsigned long *addr)
+int temp_mm_percpu_init_shared(struct temp_mm_percpu *set, pmd_t **tables, unsigned int nr,
+			       unsigned long *addr)
 {
-	struct temp_mm *shared = temp_mm_alloc_shared(set->name);
+	struct temp_mm *shared = temp_mm_alloc_shared(set->name, tables, nr);
 	unsigned int cpu;
 	int err;
 
 	if (!shared)
-		return ERR_PTR(-ENOMEM);
+		return -ENOMEM;
 
 	set->shared = shared;
 	err = temp_mm_percpu_init(set);
@@ -856,12 +863,12 @@ pmd_t *temp_mm_percpu_init_shared(struct temp_mm_percpu *set, unsigned long *add
 			temp_mm_cpu_dead(cpu, &set->node);
 		atomic_long_sub(temp_mm_size(shared), &temp_mm_stats.bytes);
 		temp_mm_delete(shared);
-		return ERR_PTR(err);
+		return err;
 	}
 
 	*addr = shared->addr;
 
-	return shared->pmd;
+	return 0;
 }
 
 /**

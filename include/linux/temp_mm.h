@@ -134,8 +134,8 @@ struct temp_mm_stats {
 extern struct temp_mm_stats temp_mm_stats;
 
 int __must_check temp_mm_percpu_init(struct temp_mm_percpu *set);
-pmd_t *__must_check temp_mm_percpu_init_shared(struct temp_mm_percpu *set,
-					       unsigned long *addr);
+int __must_check temp_mm_percpu_init_shared(struct temp_mm_percpu *set, pmd_t **tables,
+					    unsigned int nr, unsigned long *addr);
 void temp_mm_percpu_changed(struct temp_mm_percpu *set);
 void temp_mm_percpu_exit(struct temp_mm_percpu *set);
 struct temp_mm *this_cpu_temp_mm(struct temp_mm_percpu *set);

@@ -129,7 +129,7 @@ static bool prmem_is_open_view(unsigned long addr, unsigned long pfn, unsigned l
 static void prmem_check_leaf(struct prmem_walk *w, unsigned long addr,
 			     unsigned long pfn, unsigned long nr, pteval_t prot)
 {
-	bool alias = prmem_base && addr - prmem_base < PUD_SIZE;
+	bool alias = prmem_base && addr - prmem_base < PRMEM_WINDOW_SIZE;
 	struct prmem_check *found = w->found;
 
 	if (!prmem_is_mapped(pfn, nr))

@@ -7,8 +7,11 @@
  * piece of the pool, a record, and the original is freed.
  */
 #include <linux/align.h>
+#include <linux/kmemleak.h>
 #include <linux/overflow.h>
+#include <linux/prlist.h>
 #include <linux/prmem.h>
+#include <linux/security.h>
 
 #include "ima.h"
 
@@ -19,6 +22,11 @@ struct pmalloc_pool *ima_pool __ro_after_init;
 
 /* Digests that an entry has: of each bank, and of what IMA needs besides. */
 int ima_nr_digests __ro_after_init;
+
+/* Entries that one caller protects belatedly, before its own is added. */
+#define IMA_CATCH_UP	64
+
+struct ima_unprotected ima_unprotected __ima_history;
 
 /* What is to be copied into the next record. */
 static u8 ima_draft[WR_BATCH_BYTES] __aligned(sizeof(u64));
@@ -211,4 +219,197 @@ int ima_fill_record(struct ima_queue_entry *qe, size_t size,
 	wr_end();
 
 	return result;
+}
+
+/**
+ * ima_begin_record - make a record of an entry
+ * @entry: the entry
+ *
+ * Context: Process context, with the list's mutex held; sleeps.
+ *
+ * Return: the record, in a batch that the caller ends once the record is linked; or
+ * an ERR_PTR(), and then there is no batch: -ENOMEM if there is no memory that is
+ * protected, -EINVAL if the entry has been tampered with.
+ */
+struct ima_queue_entry *ima_begin_record(const struct ima_template_entry *entry)
+{
+	struct ima_record_plan plan;
+	struct ima_queue_entry *qe;
+	size_t size;
+	int result;
+
+	/* At most twice: but for templates that get ready, nobody else allocates. */
+	for (;;) {
+		ima_plan_record(&plan, entry);
+		size = READ_ONCE(plan.size);
+		result = wr_begin();
+		if (result)
+			return ERR_PTR(result);
+		qe = pmalloc_nowait(ima_pool, size);
+		if (qe)
+			break;
+		wr_end();
+		result = pmalloc_reserve(ima_pool, size);
+		if (result)
+			return ERR_PTR(result);
+	}
+
+	result = ima_fill_record(qe, size, &plan, entry);
+	if (!result)
+		return qe;
+	wr_end();
+
+	return ERR_PTR(result);
+}
+
+/**
+ * ima_add_ordinary - add an entry to the list as it is, in ordinary memory
+ * @entry: the entry, of which there can be no record
+ *
+ * The evidence comes first.  What is at the end of the list from here on is not
+ * protected, and neither is what follows, until ima_protect_rest() has made up for
+ * that: otherwise who can write to this entry could take those behind it off the list.
+ *
+ * The entry does not get into the hash table, since ordinary memory must not say that
+ * something has been measured already.
+ *
+ * Context: Process context, with the list's mutex held; sleeps.
+ *
+ * Return: 0; or a negative error, and then nothing has changed.
+ */
+int ima_add_ordinary(struct ima_template_entry *entry)
+{
+	struct list_head *last = ima_measurements.prev;
+	struct ima_queue_entry *qe;
+	int result;
+
+	qe = kzalloc(sizeof(*qe), GFP_KERNEL);
+	if (!qe)
+		return -ENOMEM;
+	qe->entry = entry;
+
+	result = wr_begin();
+	if (result)
+		goto free;
+
+	if (!ima_unprotected.after) {
+		result = prlist_add_tail_rcu(&qe->later, &ima_measurements);
+	} else {
+		/*
+		 * The end of the list is protected, and says which entry is the last one.
+		 * What that entry says of its neighbours does not matter.
+		 */
+		qe->later.next = &ima_measurements;
+		qe->later.prev = last;
+		/* Pairs with rcu_dereference() of a reader. */
+		smp_store_release(&last->next, &qe->later);
+		result = wr_assign(ima_measurements.prev, &qe->later);
+	}
+	if (result) {
+		wr_end();
+		goto free;
+	}
+
+	/* It is on the list: what fails from here on does not undo that. */
+	if (!ima_unprotected.after)
+		result = wr_assign(ima_unprotected.after, last);
+	result |= wr_assign(ima_unprotected.nr, ima_unprotected.nr + 1);
+	result |= pratomic_inc(&ima_htable.len);
+	wr_end();
+	WARN_ON_ONCE(result);
+	pr_warn_ratelimited("no memory to protect a measurement: it is on the list, but not protected yet\n");
+
+	return 0;
+
+free:
+	kfree(qe);
+	return result;
+}
+
+/*
+ * Put a record in the place of the first entry that is not protected.
+ *
+ * Where that entry is, and how many there are is protected.
+ * The link to the next one is not: who forges it decides which entries that are not
+ * protected yet stay on the list, and what they say; he could change these anyway.
+ * But all that is written to is protected memory that was found by way of protected
+ * memory, and there are no more rounds than there were entries.
+ */
+static int ima_protect_first(void)
+{
+	struct list_head *prev = ima_unprotected.after, *next;
+	struct ima_queue_entry *old, *qe;
+	int result;
+
+	old = list_entry(prev->next, struct ima_queue_entry, later);
+	qe = ima_begin_record(READ_ONCE(old->entry));
+	if (IS_ERR(qe))
+		return PTR_ERR(qe);
+
+	next = ima_unprotected.nr > 1 ? READ_ONCE(old->later.next) : &ima_measurements;
+
+	result = wr_assign(qe->later.next, next);
+	result |= wr_assign(qe->later.prev, prev);
+	/* A release: a reader sees the record as a whole.  He may be at the old entry, too. */
+	result |= wr_assign(prev->next, &qe->later);
+	if (next == &ima_measurements) {
+		result |= wr_assign(ima_measurements.prev, &qe->later);
+		result |= wr_assign(ima_unprotected.after, NULL);
+		result |= wr_assign(ima_unprotected.nr, 0);
+	} else {
+		result |= wr_assign(ima_unprotected.after, &qe->later);
+		result |= wr_assign(ima_unprotected.nr, ima_unprotected.nr - 1);
+	}
+	wr_end();
+	WARN_ON_ONCE(result);
+
+	/* Readers hold no lock between two entries, so that it is never freed. */
+	kmemleak_not_leak(old);
+
+	return 0;
+}
+
+/**
+ * ima_protect_rest - make up for what could not be protected
+ *
+ * Context: Process context, with the list's mutex held; sleeps.
+ *
+ * Return: true if all of the list is protected now.
+ */
+bool ima_protect_rest(void)
+{
+	int i;
+
+	for (i = 0; ima_unprotected.after && i < IMA_CATCH_UP; i++) {
+		if (ima_protect_first())
+			break;
+	}
+
+	return !ima_unprotected.after;
+}
+
+static ssize_t ima_unprotected_read(struct file *file, char __user *buf, size_t count,
+				    loff_t *ppos)
+{
+	char text[32];
+	int len = scnprintf(text, sizeof(text), "%lu\n", READ_ONCE(ima_unprotected.nr));
+
+	return simple_read_from_buffer(buf, count, ppos, text, len);
+}
+
+static const struct file_operations ima_unprotected_ops = {
+	.read = ima_unprotected_read,
+	.llseek = generic_file_llseek,
+};
+
+/**
+ * ima_show_unprotected - create the file that says how much of the list is not protected
+ * @dir: that of IMA, in securityfs
+ *
+ * Return: 0 or a negative error.
+ */
+int __init ima_show_unprotected(struct dentry *dir)
+{
+	return PTR_ERR_OR_ZERO(securityfs_create_file("runtime_measurements_unprotected",
+						      0440, dir, NULL, &ima_unprotected_ops));
 }

@@ -425,29 +425,205 @@ static void ima_test_long_names(struct kunit *test)
 	}
 }
 
-/* Half of what the pool gets at once is more than it can have left, or the next is. */
+/*
+ * No protected memory is left, nor can there be any more: the slots are taken, and
+ * what is free in them as well.
+ */
+static struct {
+	DECLARE_BITMAP(taken, PRMEM_NR_SLOTS);
+	struct pmalloc_pool *pool;
+} ima_test_drought;
+
+static void ima_test_drain(struct pmalloc_pool *pool)
+{
+	size_t size;
+
+	for (size = PAGE_SIZE; size >= sizeof(u64); size /= 8)
+		while (pmalloc_nowait(pool, size))
+			;
+}
+
+static void ima_test_begin_drought(struct kunit *test)
+{
+	struct pmalloc_pool *pool;
+	unsigned int slot;
+
+	pool = pmalloc_create_custom_pool(0, ilog2(sizeof(u64)), PMALLOC_MODE_START_WR);
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	ima_test_drought.pool = pool;
+	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
+		if (slot != PRMEM_STATIC_SLOT && prmem_replace(&prmem_blocks[slot].taken, 0, 1))
+			__set_bit(slot, ima_test_drought.taken);
+	}
+	/* Whoever was about to get a block has it now. */
+	mutex_lock(&prmem_mutex);
+	mutex_unlock(&prmem_mutex);
+	while (!pmalloc_reserve(pool, PAGE_SIZE))
+		ima_test_drain(pool);
+	ima_test_drain(pool);
+	ima_test_drain(ima_pool);
+}
+
+static void ima_test_end_drought(struct kunit *test)
+{
+	unsigned int slot;
+
+	for_each_set_bit(slot, ima_test_drought.taken, PRMEM_NR_SLOTS)
+		prmem_replace(&prmem_blocks[slot].taken, 1, 0);
+	bitmap_zero(ima_test_drought.taken, PRMEM_NR_SLOTS);
+	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(ima_test_drought.pool), 0);
+	ima_test_drought.pool = NULL;
+}
+
+/* The names of the last @nr entries are @prefix and a number that counts up. */
+static void ima_test_expect_names(struct kunit *test, const char *prefix, int nr)
+{
+	long skip = atomic_long_read(&ima_htable.len) - nr;
+	struct ima_queue_entry *qe;
+	int i = 0, right = 0;
+	char name[32];
+
+	list_for_each_entry(qe, &ima_measurements, later) {
+		if (skip-- > 0)
+			continue;
+		snprintf(name, sizeof(name), "%s%d", prefix, i++);
+		right += !strcmp(qe->entry->template_data[1].data, name);
+	}
+	KUNIT_EXPECT_EQ(test, right, nr);
+}
+
+#define IMA_TEST_DRY	100
+
+/* What can't be protected is on the list all the same, and is protected later. */
 static void ima_test_no_memory(struct kunit *test)
 {
-	size_t length = 2 * 16 * PAGE_SIZE;
-	char *name = kunit_kzalloc(test, length, GFP_KERNEL);
-	struct ima_template_entry *entry;
-	struct ima_test_state before;
-	unsigned int flags;
+	struct ima_test_state before = ima_test_now(), after;
+	struct ima_template_entry *entry, *entries[2];
+	unsigned long nr = ima_unprotected.nr;
+	struct ima_queue_entry *qe;
+	char name[32];
+	int i, err = 0;
 
-	KUNIT_ASSERT_NOT_NULL(test, name);
-	memset(name, 'm', length - 1);
-	entry = ima_test_entry(name, ima_test_content());
-	KUNIT_ASSERT_NOT_NULL(test, entry);
-	before = ima_test_now();
-	/* The pool may not grow. */
+	KUNIT_EXPECT_EQ(test, nr, 0);
+	ima_test_begin_drought(test);
+	for (i = 0; i < IMA_TEST_DRY; i++) {
+		snprintf(name, sizeof(name), "/dry%d", i);
+		entry = ima_test_entry(name, ima_test_content());
+		err |= !entry || ima_test_store(entry, name);
+	}
+	after = ima_test_now();
+	qe = ima_test_last();
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, after.len, before.len + IMA_TEST_DRY);
+	KUNIT_EXPECT_EQ(test, ima_unprotected.nr, IMA_TEST_DRY);
+	KUNIT_EXPECT_PTR_EQ(test, ima_unprotected.after, before.last);
+	KUNIT_EXPECT_FALSE(test, is_pmalloc_object(qe, sizeof(*qe)));
+	if (IS_ENABLED(CONFIG_IMA_KEXEC))
+		KUNIT_EXPECT_GT(test, after.bytes, before.bytes);
+	ima_test_expect_names(test, "/dry", IMA_TEST_DRY);
+	if (system_state >= SYSTEM_RUNNING) {
+		ima_test_attack(test, &ima_unprotected.after, "end of what is protected");
+		ima_test_attack(test, &ima_unprotected.nr, "number of entries that are not");
+	}
+	ima_test_attack(test, before.last, "link to the first of them");
+	ima_test_end_drought(test);
+
+	/* One caller does not have to make up for all. */
+	for (i = 0; i < ARRAY_SIZE(entries); i++) {
+		snprintf(name, sizeof(name), "/dry%d", IMA_TEST_DRY + i);
+		entries[i] = ima_test_entry(name, ima_test_content());
+		KUNIT_EXPECT_TRUE(test, entries[i] && !ima_test_store(entries[i], name));
+		KUNIT_EXPECT_EQ(test, !ima_unprotected.nr, i == 1);
+	}
+	KUNIT_EXPECT_NULL(test, ima_unprotected.after);
+	ima_test_expect_names(test, "/dry", IMA_TEST_DRY + ARRAY_SIZE(entries));
+	ima_test_all_is_protected(test);
+	ima_test_bookkeeping(test);
+}
+
+/*
+ * Whatever somebody makes of an entry in ordinary memory: what is protected stays on
+ * the list, what comes is added to it, and nothing else is written.
+ */
+static void ima_test_forged_ordinary(struct kunit *test)
+{
+	enum { CUT, CYCLE, BACK, LAST, TEMPLATE, FORGERIES };
+	static struct ima_template_desc fake = { .name = "ima-ng", .num_fields = 2 };
+	int what, i;
+
+	for (what = 0; what < FORGERIES; what++) {
+		struct ima_queue_entry *above = ima_test_add(test, "/above"), *qe[3], *last, *p;
+		struct ima_template_desc *desc = above->entry->template_desc;
+		long len = atomic_long_read(&ima_htable.len), n = 0;
+			bool found = false;
+
+		ima_test_begin_drought(test);
+		for (i = 0; i < ARRAY_SIZE(qe); i++)
+			qe[i] = ima_test_add(test, "/ordinary");
+		if (what == CUT)
+			qe[0]->later.next = &ima_measurements;
+		else if (what == CYCLE)
+			qe[1]->later.next = &qe[0]->later;
+		else if (what == BACK)
+			qe[0]->later.next = above->later.prev;
+		else if (what == LAST)
+			qe[2]->later.next = &qe[0]->later;
+		else
+			qe[0]->entry->template_desc = &fake;
+		/* It is the last one, as the head of the list says. */
+		last = ima_test_add(test, "/added");
+		KUNIT_EXPECT_PTR_EQ_MSG(test, last->later.next, &ima_measurements, "%d", what);
+		KUNIT_EXPECT_PTR_EQ_MSG(test, qe[2]->later.next, &last->later, "%d", what);
+		KUNIT_EXPECT_EQ_MSG(test, ima_unprotected.nr, 4, "%d", what);
+		ima_test_end_drought(test);
+
+		/* With a template that is none it can't be protected; the others are not lost. */
+		last = ima_test_add(test, "/after");
+		KUNIT_EXPECT_EQ_MSG(test, ima_unprotected.nr, what == TEMPLATE ? 5 : 0, "%d", what);
+		qe[0]->entry->template_desc = desc;
+		if (what == TEMPLATE)
+			last = ima_test_add(test, "/after");
+		list_for_each_entry(p, &ima_measurements, later) {
+			/* All that was there before is, in front of it. */
+			KUNIT_EXPECT_TRUE_MSG(test, ++n != len || p == above, "%d", what);
+			found |= p == last;
+			if (n > len + 10)
+				break;
+		}
+		KUNIT_EXPECT_TRUE_MSG(test, found, "%d", what);
+		KUNIT_EXPECT_NULL_MSG(test, ima_unprotected.after, "%d", what);
+		KUNIT_EXPECT_PTR_EQ_MSG(test, ima_measurements.prev, &last->later, "%d", what);
+		KUNIT_EXPECT_TRUE_MSG(test, is_pmalloc_wr_object(last, sizeof(*last)), "%d", what);
+		KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&ima_htable.len),
+				    len + 5 + (what == TEMPLATE), "%d", what);
+		/* What he took off is missed; for the cases that count, it is not any more. */
+		WARN_ON_ONCE(pratomic_sub(len + 5 + (what == TEMPLATE) - n, &ima_htable.len));
+	}
+}
+
+#define IMA_TEST_NOIO	200
+
+/* Device mapper measures where nothing may wait for a device. */
+static void ima_test_noio(struct kunit *test)
+{
+	struct ima_test_state before = ima_test_now();
+	struct ima_template_entry *entry;
+	unsigned int flags;
+	char name[256];
+	int i, err = 0;
+
+	ima_test_drain(ima_pool);
 	flags = memalloc_noio_save();
-	KUNIT_EXPECT_EQ(test, ima_store_template(entry, 0, NULL, "/memory", IMA_TEST_PCR),
-			-ENOMEM);
+	for (i = 0; i < IMA_TEST_NOIO; i++) {
+		snprintf(name, sizeof(name), "/noio%0*d", (int)sizeof(name) - 6, i);
+		entry = ima_test_entry(name, ima_test_content());
+		err |= !entry || ima_test_store(entry, name);
+	}
 	memalloc_noio_restore(flags);
-	ima_test_unchanged(test, &before);
-	/* Now it may: nothing has become of the entry. */
-	KUNIT_EXPECT_EQ(test, ima_test_store(entry, "/memory"), 0);
-	KUNIT_EXPECT_MEMEQ(test, ima_test_last()->entry->template_data[1].data, name, length);
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, ima_test_now().len, before.len + IMA_TEST_NOIO);
+	KUNIT_EXPECT_EQ(test, ima_unprotected.nr, 0);
+	ima_test_all_is_protected(test);
 }
 
 #define IMA_TEST_RESTORED	3
@@ -718,6 +894,8 @@ static struct kunit_case ima_test_cases[] = {
 	KUNIT_CASE(ima_test_violation),
 	KUNIT_CASE(ima_test_long_names),
 	KUNIT_CASE(ima_test_no_memory),
+	KUNIT_CASE(ima_test_forged_ordinary),
+	KUNIT_CASE(ima_test_noio),
 	KUNIT_CASE(ima_test_restore),
 	KUNIT_CASE(ima_test_restore_refuses),
 	KUNIT_CASE(ima_test_readers),
@@ -728,6 +906,7 @@ static struct kunit_suite ima_test_suite = {
 	.name = "ima_prmem",
 	.suite_init = ima_test_suite_init,
 	.init = ima_test_init,
+	.exit = ima_test_end_drought,
 	.test_cases = ima_test_cases,
 };
 

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * As long as this is loaded, no protected memory is left, nor can there be any
+ * more: it takes the slots, and what is free in those that are in use.
+ */
+#define pr_fmt(fmt) "drought: " fmt
+
+#include <linux/bitmap.h>
+#include <linux/module.h>
+#include <linux/prmem.h>
+
+#include "prmem.h"
+
+#include "demo.h"
+
+/* Not exported, nor need they be. */
+static struct {
+	struct prmem_block *prmem_blocks;
+	struct mutex *prmem_mutex;
+	struct pmalloc_pool **ima_pool;
+	typeof(&prmem_replace) prmem_replace;
+} k;
+
+static const struct symbol symbols[] = {
+#define SYMBOL(name) { #name, &k.name }
+	SYMBOL(prmem_blocks),
+	SYMBOL(prmem_mutex),
+	SYMBOL(ima_pool),
+	SYMBOL(prmem_replace),
+};
+
+static DECLARE_BITMAP(taken, PRMEM_NR_SLOTS);
+static struct pmalloc_pool *pool;
+
+static unsigned long drain(struct pmalloc_pool *from)
+{
+	unsigned long sum = 0;
+	size_t size;
+
+	for (size = PAGE_SIZE; size >= sizeof(u64); size /= 8)
+		while (pmalloc_nowait(from, size))
+			sum += size;
+
+	return sum;
+}
+
+static int __init drought_init(void)
+{
+	int err = find_symbols(symbols, ARRAY_SIZE(symbols));
+	unsigned long sum = 0;
+	unsigned int slot;
+
+	if (err)
+		return err;
+	pool = pmalloc_create_custom_pool(0, 3, PMALLOC_MODE_START_WR);
+	if (!pool)
+		return -ENOMEM;
+
+	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
+		if (slot != PRMEM_STATIC_SLOT &&
+		    k.prmem_replace(&k.prmem_blocks[slot].taken, 0, 1))
+			__set_bit(slot, taken);
+	}
+	/* Whoever was about to get a block has it now. */
+	mutex_lock(k.prmem_mutex);
+	mutex_unlock(k.prmem_mutex);
+	while (!pmalloc_reserve(pool, PAGE_SIZE))
+		sum += drain(pool);
+	sum += drain(pool) + drain(*k.ima_pool);
+	pr_info("%u slots and %lu bytes taken\n", bitmap_weight(taken, PRMEM_NR_SLOTS), sum);
+
+	return 0;
+}
+
+static void __exit drought_exit(void)
+{
+	unsigned int slot;
+
+	for_each_set_bit(slot, taken, PRMEM_NR_SLOTS)
+		k.prmem_replace(&k.prmem_blocks[slot].taken, 1, 0);
+	WARN_ON(pmalloc_destroy_pool(pool));
+}
+
+module_init(drought_init);
+module_exit(drought_exit);
+MODULE_DESCRIPTION("Takes all protected memory");
+MODULE_LICENSE("GPL");

@@ -248,10 +248,17 @@ def objects_for(config, tree):
     copy.rename(target)
 
 
+def written(path):
+    """When a file was written; 0 if there is none."""
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
 def try_mutant(mutant, tree, initrd=None, control=None):
     """Build one mutant in @tree and look at it; "" when it turned red as it should, else what happened instead."""
     config = config_of(mutant)
     objects_for(config, tree)
+    kernel = tree / f"o-{config}" / "vmlinux"
+    before = written(kernel)
     series.patched_tree(tree, extra=[mutant.path])
     log = LOGS / f"mutant-{mutant.name}-build.log"
     try:
@@ -262,6 +269,8 @@ def try_mutant(mutant, tree, initrd=None, control=None):
         return f"does not build: {str(err).splitlines()[0]}; log: {log.relative_to(ROOT)}"
     if mutant.scenario == "build":
         return "the compiler accepts it"
+    if before and written(kernel) == before:
+        return "make has linked no new kernel, so this one is another mutant's"
     if mutant.scenario == "entry":
         return try_entry(mutant, objdir)
     return verdict(mutant, observe(scenario_for(mutant), objdir, initrd, f"-mutant-{mutant.name}"), control.result())

@@ -499,6 +499,7 @@ static struct {
 	bool tables;			/* those of the kernel, and not large copies */
 	bool mapped;
 	unsigned long stack, task, last;
+	struct task_struct *held;	/* with its stack */
 } mortal;
 
 static int share_around(unsigned long addr)
@@ -512,7 +513,9 @@ static int die_without_memory(struct member *m)
 {
 	int err;
 
-	mortal.stack = (unsigned long)task_stack_page(current);
+	/* A stack that is freed leaves the domain in any case; a cached one does not. */
+	mortal.held = get_task_struct(current);
+	mortal.stack = (unsigned long)try_get_task_stack(current);
 	mortal.task = (unsigned long)current;
 	mortal.last = mortal.task + arch_task_struct_size - 1;
 	/* Large copies come first, as asi_map() of a large area does; tables come last. */
@@ -563,6 +566,10 @@ static void exit_without_memory(struct kunit *test, bool tables)
 	KUNIT_EXPECT_FALSE(test, mortal_is_mapped(mortal.task));
 	KUNIT_EXPECT_FALSE(test, mortal_is_mapped(mortal.last));
 	asi_destroy(asi);
+	if (mortal.held) {
+		put_task_stack(mortal.held);
+		put_task_struct(mortal.held);
+	}
 }
 #endif
 

@@ -84,7 +84,7 @@ class Guests(Folder):
         run = boot.Boot.__new__(boot.Boot)
         run.scenario, run.label, run.ended, run.machine, run.tpm = boot.Scenario("x"), "x", None, None, None
         run.log, run.results, run.dump = self.log, self.top / "results", self.top / "dump"
-        run.begin = time.monotonic()
+        run.begin, run.panic = time.monotonic(), boot.Panic(self.log)
         run.process = common.start(["sleep", "100"])
         self.addCleanup(common.end_process, run.process)
         with mock.patch.object(common, "LOG_LIMIT", 1 << 20):

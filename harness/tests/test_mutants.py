@@ -190,6 +190,12 @@ class Try(unittest.TestCase):
         self.assertIn("survives", self.attempt(cases=["s.a"], found=seen(a="pass", b="pass")))
         self.assertIn("as well", self.attempt(cases=["s.a"], found=seen(a="fail", b="fail")))
 
+    def test_the_kernel_of_another(self):
+        with mock.patch.object(mutants, "written", side_effect=[7, 7]):
+            self.assertIn("no new kernel", self.attempt(cases=["s.a"], found=seen(a="fail", b="pass")))
+        with mock.patch.object(mutants, "written", side_effect=[7, 8]):
+            self.assertEqual(self.attempt(cases=["s.a"], found=seen(a="fail", b="pass")), "")
+
     def test_does_not_build(self):
         self.assertIn("does not build", self.attempt(cases=["s.a"], error="make failed", message="error: x"))
 

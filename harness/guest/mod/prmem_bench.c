@@ -94,12 +94,14 @@ static u64 *view;
 
 static void view_teardown(void)
 {
-	pmalloc_destroy_pool(pool);
+	count_failure(pmalloc_destroy_pool(pool));
 }
 
 /* An object of a pool that was written by plain stores before it was protected. */
 static int view_setup(void)
 {
+	int err;
+
 	pool = pmalloc_create_pool(PMALLOC_MODE_WR);
 	if (!pool)
 		return -ENOMEM;
@@ -109,8 +111,10 @@ static int view_setup(void)
 		return -ENOMEM;
 	}
 	*view = 1;
-	pmalloc_protect_pool(pool);
-	return 0;
+	err = pmalloc_protect_pool(pool);
+	if (err)
+		view_teardown();
+	return err;
 }
 
 static void wr_assign_view_8(void)

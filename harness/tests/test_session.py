@@ -124,7 +124,7 @@ class SessionCase(unittest.TestCase):
         mark = self.mark()
         self.assertTrue(eventually(lambda: common.marked(mark)))
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=5)
+        output, _ = process.communicate(timeout=3)
         self.assertEqual(process.returncode, 143, output)
 
     def test_who_ignores_signals_is_killed(self):

@@ -472,6 +472,9 @@ static void source_test_new_table(struct kunit *test)
 	struct page *pages[] = { x->page, x->page + 1 };
 	int i, err;
 
+	if (IS_ENABLED(CONFIG_KASAN_VMALLOC))
+		kunit_skip(test, "KASAN has a shadow of what is not mapped");
+
 	/* So large that nobody has been at its end. */
 	x->area = get_vm_area(64UL << 30, VM_SPARSE);
 	KUNIT_ASSERT_NOT_NULL(test, x->area);
@@ -499,6 +502,9 @@ static void source_test_huge_vmap_1g(struct kunit *test)
 
 	if (!boot_cpu_has(X86_FEATURE_GBPAGES))
 		kunit_skip(test, "needs leaves of 1 GiB");
+
+	if (IS_ENABLED(CONFIG_KASAN_VMALLOC))
+		kunit_skip(test, "KASAN has a shadow of what is not mapped");
 
 	x->area = get_vm_area(2 * SZ_1G_, VM_IOREMAP);
 	KUNIT_ASSERT_NOT_NULL(test, x->area);

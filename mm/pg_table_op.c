@@ -538,10 +538,9 @@ bool pg_table_occupied_part(struct pg_table *pgt, unsigned long *addr, unsigned 
 {
 	int budget = PG_TABLE_BUDGET;
 
-	guard(raw_spinlock_irqsave)(&pgt->lock);
-
-	*has = pg_table_has(pgt, (pteval_t *)pgt->root, pg_table_root_level(), addr, last, any,
-			    &budget);
+	scoped_guard(raw_spinlock_irqsave, &pgt->lock)
+		*has = pg_table_has(pgt, (pteval_t *)pgt->root, pg_table_root_level(), addr, last,
+				    any, &budget);
 
 	return budget >= 0;
 }

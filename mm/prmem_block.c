@@ -152,6 +152,14 @@ static pmd_t *prmem_pmd(unsigned int slot)
 	return prmem_tables[slot / PTRS_PER_PMD] + slot % PTRS_PER_PMD;
 }
 
+/* Nobody is killed for want of a table: there is less protected memory then. */
+static pte_t *prmem_alloc_table(void)
+{
+	struct ptdesc *pt = pagetable_alloc(GFP_PGTABLE_KERNEL | __GFP_NORETRY | __GFP_NOWARN, 0);
+
+	return pt ? ptdesc_address(pt) : NULL;
+}
+
 /* Let a slot lead to a piece: by one leaf, or by a page table if it is smaller. */
 static int prmem_map_slot(unsigned int slot, unsigned long pfn, unsigned int nr)
 {
@@ -164,7 +172,7 @@ static int prmem_map_slot(unsigned int slot, unsigned long pfn, unsigned int nr)
 		return 0;
 	}
 
-	pte = pte_alloc_one_kernel(&init_mm);
+	pte = prmem_alloc_table();
 	if (!pte)
 		return -ENOMEM;
 

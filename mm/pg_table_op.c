@@ -537,10 +537,12 @@ bool pg_table_occupied_part(struct pg_table *pgt, unsigned long *addr, unsigned 
 			    bool any, bool *has)
 {
 	int budget = PG_TABLE_BUDGET;
+	bool found;
 
 	scoped_guard(raw_spinlock_irqsave, &pgt->lock)
-		*has = pg_table_has(pgt, (pteval_t *)pgt->root, pg_table_root_level(), addr, last,
-				    any, &budget);
+		found = pg_table_has(pgt, (pteval_t *)pgt->root, pg_table_root_level(), addr,
+				     last, any, &budget);
+	*has = found;
 
 	return budget >= 0;
 }

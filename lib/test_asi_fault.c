@@ -328,8 +328,7 @@ static void read_kfence_object(struct kunit *test, enum asi_fault_policy policy)
 	KUNIT_EXPECT_EQ(test, *p, SECRET);
 	kfree(p);
 	asi_test_session(asi, &r, NULL, NULL);
-	if (policy == ASI_FAULT_PRESERVE)
-		asi_test_expect_whole(test, asi, &r);
+	asi_test_expect_whole(test, asi, &r);
 }
 
 static void asi_test_kfence_kill(struct kunit *test)

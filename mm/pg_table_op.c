@@ -8,7 +8,6 @@
 #include <linux/cleanup.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
-#include <linux/processor.h>
 #include <linux/sched.h>
 
 #include "pg_table.h"
@@ -554,7 +553,7 @@ bool pg_table_occupied(struct pg_table *pgt, unsigned long start, unsigned long 
 	bool has;
 
 	while (!pg_table_occupied_part(pgt, &addr, last, any, &has))
-		cpu_relax();
+		cond_resched();
 
 	return has;
 }

@@ -323,7 +323,11 @@ int asi_set_pg_table(struct asi *asi, struct pg_table *pgt)
 		if (READ_ONCE(asi->entered) || !hlist_empty(&asi->tasks))
 			return asi_refuse(asi, ASI_BAD_STATE, _RET_IP_);
 
-		/* From here nobody unmaps anything of what is looked at. */
+		/*
+		 * From here nobody begins to unmap anything of what is looked at.  Who
+		 * has begun before has the mutex of @pgt, for which asi_map_entry_set()
+		 * waits, and looks again.
+		 */
 		WRITE_ONCE(pgt->private, asi);
 		missing = asi_missing(pgt, &addr);
 		if (missing) {

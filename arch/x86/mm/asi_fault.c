@@ -148,8 +148,8 @@ static bool asi_is_code(unsigned long address, unsigned long error_code)
 /*
  * A page fault in the kernel.  In a domain, the entry code has left that already, and
  * the frame says that the return goes back there, which asi_reenter() does not do when
- * the session has an error.  That is for %ASI_FAULT_ABORT alone: whoever may not have
- * what he has asked for stays restricted.
+ * the session has an error.  Of the fault policies only %ASI_FAULT_ABORT ends it so:
+ * whoever may not have what he has asked for stays restricted.
  *
  * The frame does not say so if an NMI or a machine check has hit the entry code of this
  * fault before that has looked at CR3, and has not gone back to the domain, since

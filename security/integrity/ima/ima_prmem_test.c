@@ -555,7 +555,7 @@ static void ima_test_forged_ordinary(struct kunit *test)
 		struct ima_queue_entry *above = ima_test_add(test, "/above"), *qe[3], *last, *p;
 		struct ima_template_desc *desc = above->entry->template_desc;
 		long len = atomic_long_read(&ima_htable.len), n = 0;
-			bool found = false;
+		bool found = false;
 
 		ima_test_begin_drought(test);
 		for (i = 0; i < ARRAY_SIZE(qe); i++)

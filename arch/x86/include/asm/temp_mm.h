@@ -42,10 +42,10 @@ static inline bool mm_is_temporary(struct mm_struct *mm)
 DECLARE_PER_CPU(unsigned long, temporary_mm_opener);
 
 /*
- * A caller's code runs in the window from here to temporary_mm_unlend().  It may try to
- * return to user mode, and the flag tells those who are on the way there; all others
- * look at a flag less.  @prev is what use_temporary_mm() has returned: an outer
- * window has the flag already.
+ * A caller's code runs in the window from here to temporary_mm_unlend(), and may forget
+ * to close it.  The way to user mode finds that by the flag; schedule() and do_exit()
+ * by the count of preemption.  @prev is what use_temporary_mm() has returned: if it is
+ * temporary, then an outer window has the flag already.
  *
  * Interrupts are off.
  */

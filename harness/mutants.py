@@ -112,14 +112,14 @@ def mutants(quick=False, only=None):
 
 
 def scenario_for(mutant):
-    """The named scenario, reduced to what can turn red; not where reports are provoked, which all of it does together."""
+    """The named scenario, reduced to what can turn red; but with all suites where reports are provoked, whose order is known."""
     scenario = boot.load(mutant.scenario)
     suites = {case.partition(".")[0] for case in mutant.cases}
-    if mutant.cases and not scenario.oopses:
+    if mutant.cases:
         scenario.run = [step for step in scenario.run if step.partition(":")[0] in suites]
         if len(scenario.run) == len(suites):
             scenario.kunit = ""
-        elif len(suites) == 1:
+        elif len(suites) == 1 and not scenario.oopses:
             scenario.kunit = suites.pop()
     scenario.expect = []
     if scenario.emulator == "tcg":
@@ -253,11 +253,11 @@ def written(path):
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def try_mutant(mutant, tree, initrd=None, control=None):
+def try_mutant(mutant, tree, initrds=None, control=None):
     """Build one mutant in @tree and look at it; "" when it turned red as it should, else what happened instead."""
     config = config_of(mutant)
     objects_for(config, tree)
-    kernel = tree / f"o-{config}" / "vmlinux"
+    kernel, whose = (tree / f"o-{config}" / name for name in ("vmlinux", ".harness-mutant"))
     before = written(kernel)
     series.patched_tree(tree, extra=[mutant.path])
     log = LOGS / f"mutant-{mutant.name}-build.log"
@@ -269,11 +269,14 @@ def try_mutant(mutant, tree, initrd=None, control=None):
         return f"does not build: {str(err).splitlines()[0]}; log: {log.relative_to(ROOT)}"
     if mutant.scenario == "build":
         return "the compiler accepts it"
-    if before and written(kernel) == before:
+    again = whose.exists() and whose.read_bytes() == mutant.path.read_bytes()
+    if before and written(kernel) == before and not again:
         return "make has linked no new kernel, so this one is another mutant's"
+    whose.write_bytes(mutant.path.read_bytes())
     if mutant.scenario == "entry":
         return try_entry(mutant, objdir)
-    return verdict(mutant, observe(scenario_for(mutant), objdir, initrd, f"-mutant-{mutant.name}"), control.result())
+    seen = observe(scenario_for(mutant), objdir, initrds[mutant.scenario], f"-mutant-{mutant.name}")
+    return verdict(mutant, seen, control.result())
 
 
 class Pipeline:
@@ -296,21 +299,23 @@ class Pipeline:
         return config_of(mutant), not slow, [item.path for item in diff.parse(mutant.path.read_bytes())], mutant.name
 
     def prepare(self):
-        """The unmutated kernels, and the initramfs that all share."""
+        """The unmutated kernels, and the initramfs of each scenario: most share one, without modules, which fits every kernel."""
         ensure_base()
         series.patched_tree(SOURCE)
         self.objdirs = {config: build.build(config, SOURCE, ("bzImage", "modules"))
                         for config in dict.fromkeys(map(config_of, self.mutants))}
-        self.initrd = guest.plain_initramfs()
+        self.initrds = {scenario.name: guest.plain_initramfs(SOURCE, self.objdirs[scenario.build], scenario)
+                        for scenario, _ in self.controls.values()}
 
     def control(self, name):
         scenario, _ = self.controls[name]
-        return observe(scenario, self.objdirs[scenario.build], self.initrd, "-control-" + re.sub(r"[^\w.-]+", "-", name))
+        tag = "-control-" + re.sub(r"[^\w.-]+", "-", name)
+        return observe(scenario, self.objdirs[scenario.build], self.initrds[scenario.name], tag)
 
     def mutant(self, mutant, control):
         tree = self.free.get()
         try:
-            return try_mutant(mutant, tree, self.initrd, control)
+            return try_mutant(mutant, tree, self.initrds, control)
         except HarnessError as err:
             return str(err)
         finally:

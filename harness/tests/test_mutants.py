@@ -59,9 +59,11 @@ class Header(unittest.TestCase):
         scenario = mutants.scenario_for(self.load(HEADER))
         self.assertEqual((scenario.kunit, scenario.run, scenario.expect), ("asi_tlb", [], []))
         self.assertEqual(mutants.filter_of(scenario), "tcg-asi:asi_tlb")
-        # Its oopses are counted, so it is either the whole or nothing.
+        # Its oopses are compared in their order, so all suites run.
         splats = mutants.scenario_for(self.load(HEADER.replace("tcg-asi asi_tlb", "tcg-asi-splat splat_asi_fault")))
         self.assertEqual(splats.kunit, boot.load("tcg-asi-splat").kunit)
+        steps = mutants.scenario_for(self.load(HEADER.replace("tcg-asi asi_tlb", "tcg-lkdtm lkdtm")))
+        self.assertEqual((steps.kunit, steps.run), ("", ["lkdtm"]))
         self.assertEqual(mutants.filter_of(boot.load("tcg-asi")), "tcg-asi:asi*+pg_table*+machine:4+fsgsbase+smep+smap+gbpages+prmem+asi+asi_user+asi_load:30")
 
 
@@ -157,7 +159,7 @@ class Observe(unittest.TestCase):
 class Try(unittest.TestCase):
     """One mutant, with a compiler and an emulator that do as they are told."""
 
-    def attempt(self, scenario="tcg-asi", error="", message="", found=None, **header):
+    def attempt(self, scenario="tcg-asi", error="", message="", found=None, last="", **header):
         mutant = mutants.Mutant("n", Path("n.diff"), "w", scenario, **header)
         calls = []
 
@@ -180,9 +182,15 @@ class Try(unittest.TestCase):
              mock.patch.object(mutants.transit, "transit_entries", lambda objdirs: []), \
              mock.patch.object(mutants.entryset, "entry_set_entries",
                                lambda objdirs: [entry("d", "none", "asi", "c", "fail", "f() refers to x")]):
-            result = mutants.try_mutant(mutant, Path("tree"), None, control)
-        patched.assert_called_once_with(Path("tree"), extra=[Path("n.diff")])
-        self.assertEqual(calls, [("debug", Path("tree"))])
+            tree = Path(tmp) / "tree"
+            (tree / "o-debug").mkdir(parents=True)
+            mutant.path = Path(tmp) / "n.diff"
+            mutant.path.write_text("this")
+            if last:
+                (tree / "o-debug/.harness-mutant").write_text(last)
+            result = mutants.try_mutant(mutant, tree, {mutant.scenario: None}, control)
+        patched.assert_called_once_with(tree, extra=[mutant.path])
+        self.assertEqual(calls, [("debug", tree)])
         return result
 
     def test_boot(self):
@@ -191,10 +199,17 @@ class Try(unittest.TestCase):
         self.assertIn("as well", self.attempt(cases=["s.a"], found=seen(a="fail", b="fail")))
 
     def test_the_kernel_of_another(self):
+        red = seen(a="fail", b="pass")
         with mock.patch.object(mutants, "written", side_effect=[7, 7]):
-            self.assertIn("no new kernel", self.attempt(cases=["s.a"], found=seen(a="fail", b="pass")))
+            self.assertIn("no new kernel", self.attempt(cases=["s.a"], found=red, last="that"))
         with mock.patch.object(mutants, "written", side_effect=[7, 8]):
-            self.assertEqual(self.attempt(cases=["s.a"], found=seen(a="fail", b="pass")), "")
+            self.assertEqual(self.attempt(cases=["s.a"], found=red, last="that"), "")
+        # The same mutant once more links none.
+        with mock.patch.object(mutants, "written", side_effect=[7, 7]):
+            self.assertEqual(self.attempt(cases=["s.a"], found=red, last="this"), "")
+        # The objects that a tree begins with are of no mutant.
+        with mock.patch.object(mutants, "written", side_effect=[7, 7]):
+            self.assertIn("no new kernel", self.attempt(cases=["s.a"], found=red))
 
     def test_does_not_build(self):
         self.assertIn("does not build", self.attempt(cases=["s.a"], error="make failed", message="error: x"))
@@ -224,7 +239,7 @@ class Pipeline(unittest.TestCase):
         pipeline_order = mock.patch.object(mutants.Pipeline, "order", staticmethod(lambda mutant: mutant.name))
         with pipeline_order, mock.patch.object(mutants, "mutants", lambda quick, only: chosen), \
              mock.patch.object(mutants.Pipeline, "prepare", lambda self: setattr(self, "objdirs", {"debug": None}) or
-                               setattr(self, "initrd", None)), \
+                               setattr(self, "initrds", {"tcg-asi": None})), \
              mock.patch.object(mutants, "observe", observe), mock.patch.object(mutants, "try_mutant", attempt), \
              mock.patch.object(mutants, "say"):
             return mutants.mutant_entries(), booted

@@ -222,7 +222,6 @@ static const char * const temp_mm_leaves[TEMP_MM_NR_LEAVES] = {
  */
 void temp_mm_leave(enum temp_mm_leave how)
 {
-	static unsigned long warned;
 	unsigned long opener;
 	bool open;
 
@@ -246,9 +245,8 @@ void temp_mm_leave(enum temp_mm_leave how)
 #endif
 
 	atomic_long_inc(&temp_mm_stats.left);
-	if (!test_and_set_bit(how, &warned))
-		pr_warn("temp_mm: %s[%d] %s in a window, opened by %pS; closed\n",
-			current->comm, current->pid, temp_mm_leaves[how], (void *)opener);
+	pr_warn_ratelimited("temp_mm: %s[%d] %s in a window, opened by %pS; closed\n",
+			    current->comm, current->pid, temp_mm_leaves[how], (void *)opener);
 
 	/* Whoever sleeps gets its count from __schedule(). */
 	if (how != TEMP_MM_SLEEPS)

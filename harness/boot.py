@@ -17,7 +17,7 @@ from . import bochs, build, guest
 from .common import (BUILD, LOGS, PACKAGES, PROGRESS, ROOT, TEST_PACKAGES, HarnessError, end_process, need, overflowing,
                      start)
 from .expected import one_glob
-from .judge import SCENARIOS, check_regex, judge
+from .judge import SCENARIOS, check_regex, counted, judge
 
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
@@ -46,7 +46,7 @@ class Scenario:
     files: list = field(default_factory=list)        # of the kernel tree, for the guest, where they have the same path
     programs: list = field(default_factory=list)     # of this machine, for the guest, in place of busybox's
     expect: list = field(default_factory=list)       # regexes that must be found in the log
-    expect_splat: list = field(default_factory=list) # regexes of the reports provoked on purpose
+    expect_splat: list = field(default_factory=list) # regexes of the reports provoked on purpose; "3 x REGEX": so many lines
     oopses: list = field(default_factory=list)       # "WHAT in FUNCTION" of each that is provoked, in their order
     allow_splat: list = field(default_factory=list)  # regexes of reports that may be there, about what is not ours
     tracer_selftest: str = ""   # "yes": the tests that ftrace runs on itself during boot, 20 s of them
@@ -84,7 +84,8 @@ def load(name):
             regexes = key.startswith("expect") or key.endswith("splat")
             value = [v for v in (value.splitlines() if regexes or key == "oopses" else value.split()) if v]
             if regexes:
-                value = [check_regex(v, f"{path.relative_to(ROOT)}: {key}") for v in value]
+                for rule in value:
+                    check_regex(counted(rule)[1], f"{path.relative_to(ROOT)}: {key}")
         setattr(scenario, key, type(old)(value))
     # Every guest says first whether it is the machine that is meant.
     scenario.run.insert(0, "+".join([f"machine:{scenario.smp}", *scenario.needs]))

@@ -43,6 +43,12 @@ def check_regex(regex, where):
     return regex
 
 
+def counted(rule):
+    """(number, regex) of a line of expect_splat: "3 x BUG: here" for so many lines of a log; without a number, None, for some."""
+    match = re.fullmatch(r"(\d+) x (.*)", rule)
+    return (int(match[1]), match[2]) if match else (None, rule)
+
+
 def splat_rules():
     """([deny regexes], [allow regexes]); an allow line without a reason is an error."""
     lines = {name: [line for line in (SCENARIOS / f"splats.{name}").read_text().splitlines() if line and line[0] != "#"]
@@ -234,16 +240,20 @@ def judge(boot, listed=None):
         problems.append(f"emulator ended with {boot.ended}")
     if boot.trouble:
         problems.append(boot.trouble)
-    splats = find_splats(text, [*scenario.expect_splat, *scenario.allow_splat])
+    provoked = [counted(rule) for rule in scenario.expect_splat]
+    splats = find_splats(text, [*(regex for _, regex in provoked), *scenario.allow_splat])
     if splats:
         problems.append(f"{len(splats)} line(s) of trouble, first: {splats[0]}")
     other = other_oopses(find_oopses(text), scenario.oopses)
     if other:
         problems.append(other)
-    said = "\n".join(kernel_lines(text))
-    for regex in [*scenario.expect, *scenario.expect_splat]:
-        if not re.search(regex, said, re.M):
+    said = kernel_lines(text)
+    for number, regex in [*((None, regex) for regex in scenario.expect), *provoked]:
+        lines = sum(bool(re.search(regex, line)) for line in said)
+        if not lines:
             problems.append(f"not in the log: {regex}")
+        elif number not in (None, lines):
+            problems.append(f"{lines} line(s) of the log, not {number}, match: {regex}")
     suites, steps, wrong = read_logs(scenario, boot.log, boot.results, f"boot-{boot.label}")
     problems += wrong
     different, missing = expected.differences(scenario, suites, steps, listed)

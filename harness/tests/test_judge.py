@@ -273,6 +273,16 @@ class Splats(WithLogs):
         found = self.failures(console(*ktap(("alpha", ALPHA), ("alpha_more", MORE))), expect_splat=["WARNING: here"])
         self.assertIn("not in the log: WARNING: here", found["selftests.boot"])
 
+    def test_what_is_provoked_can_be_counted(self):
+        good = ktap(("alpha", ALPHA), ("alpha_more", MORE))
+        for lines, said in ((1, "1 line(s) of the log, not 2, match: WARNING: here"), (2, None),
+                            (3, "3 line(s) of the log, not 2, match: WARNING: here"), (0, "not in the log: WARNING: here")):
+            found = self.failures(console(*good, *["WARNING: here"] * lines), expect_splat=["2 x WARNING: here"])
+            if said:
+                self.assertIn(said, found["selftests.boot"])
+            else:
+                self.assertEqual(found, {})
+
     def test_a_busy_host_is_no_trouble_of_the_kernel(self):
         self.assertEqual(judge.find_splats(
             "[    9.1] clocksource: timekeeping watchdog on CPU1: hpet wd-wd read-back delay of 2604000ns\n"), [])

@@ -6,9 +6,11 @@
  * The suite "splat_asi_fault" makes the kernel complain on purpose, and skips unless
  * the command line has test_asi_fault.provoke=1.
  */
+#include <linux/completion.h>
 #include <linux/cpu.h>
 #include <linux/cpumask.h>
 #include <linux/delay.h>
+#include <linux/jiffies.h>
 #include <linux/kdebug.h>
 #include <linux/kfence.h>
 #include <linux/kprobes.h>
@@ -19,6 +21,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include <asm/apic.h>
 #include <asm/asm.h>
 #include <asm/debugreg.h>
 
@@ -105,6 +108,170 @@ static void asi_test_destroy_nmi_in_fault(struct kunit *test)
 	migrate_enable();
 	current->thread.virtual_dr6 &= ~DR_TRAP0;
 	unregister_die_notifier(&doom_nb);
+}
+
+/* ---- domains are destroyed while others use them ---- */
+
+#define MAX_USERS	8
+#define PASSES		100
+
+/* A task on each CPU.  Static, and so in every domain. */
+static struct domain_user {
+	struct task_struct *task;
+	struct completion done;
+	struct asi *uses;		/* not to be destroyed before asi_enter() has returned */
+	unsigned long sessions, cut_off, nmis;
+	unsigned long enter_wrong, exit_wrong, leaks, blind, nmi_wrong;
+} users[MAX_USERS];
+
+static struct asi *in_use;
+static enum asi_fault_policy in_use_policy;
+static bool users_stop;
+
+static void on_user_nmi(struct pt_regs *regs)
+{
+	struct domain_user *u = &users[raw_smp_processor_id()];
+
+	u->nmis++;
+	u->nmi_wrong += asi_test_is_inside() || !asi_test_reads(asi_test_secret);
+}
+
+/* The domain that replace_domain() has made last, entered. */
+static struct asi *enter_one(struct domain_user *u)
+{
+	struct asi *asi;
+	int err;
+
+	do {
+		asi = READ_ONCE(in_use);
+		WRITE_ONCE(u->uses, asi);
+		smp_mb();	/* pairs with the one of replace_domain() */
+	} while (asi != READ_ONCE(in_use));
+
+	err = asi_map_task(asi) ?: asi_enter(asi);
+	/* Pairs with smp_load_acquire() in replace_domain(). */
+	smp_store_release(&u->uses, NULL);
+	if (!err)
+		return asi;
+	u->enter_wrong++;
+
+	return NULL;
+}
+
+static int user_thread(void *arg)
+{
+	struct domain_user *u = arg;
+	bool inside, reads;
+	struct asi *asi;
+	int i, exit;
+
+	while (!READ_ONCE(users_stop)) {
+		asi = enter_one(u);
+		if (!asi)
+			break;
+		for (i = 0; i < PASSES; i++) {
+			inside = asi_test_is_inside();
+			reads = asi_test_reads(asi_test_secret);
+			/* A session that has ended does not begin again. */
+			u->leaks += reads && asi_test_is_inside();
+			u->blind += !reads && !inside;
+			u->blind += !asi_test_reads(asi_test_public);
+		}
+		exit = asi_exit(asi);
+		u->sessions++;
+		u->cut_off += exit == -ECANCELED;
+		/* Which policy it has had is not known any more. */
+		u->exit_wrong += exit && exit != -ECANCELED && exit != -EFAULT;
+		u->blind += !asi_test_reads(asi_test_secret);
+		cond_resched();
+	}
+	complete(&u->done);
+
+	return 0;
+}
+
+/* Others go on in the old one until they notice. */
+static int replace_domain(unsigned int nr_users)
+{
+	struct asi *asi = asi_test_create(in_use_policy), *old = in_use;
+	unsigned int i;
+	int err;
+
+	if (IS_ERR(asi))
+		return PTR_ERR(asi);
+	in_use_policy = (in_use_policy + 1) % ASI_NR_FAULT_POLICIES;
+	err = asi_test_populate(asi);
+	if (err) {
+		asi_destroy(asi);
+		return err;
+	}
+	WRITE_ONCE(in_use, asi);
+	smp_mb();	/* pairs with the one of enter_one() */
+	for (i = 0; i < nr_users && old; i++)
+		while (smp_load_acquire(&users[i].uses) == old)	/* pairs with enter_one() */
+			usleep_range(50, 100);
+	asi_destroy(old);
+
+	return 0;
+}
+
+static void nmis_for_all(unsigned int times)
+{
+	cpumask_t others;
+
+	while (times--) {
+		guard(preempt)();
+		cpumask_andnot(&others, cpu_online_mask, cpumask_of(smp_processor_id()));
+		__apic_send_IPI_mask(&others, NMI_VECTOR);
+		udelay(20);
+	}
+}
+
+static void asi_test_destroy_in_use(struct kunit *test)
+{
+	unsigned int nr_users = min(num_online_cpus(), MAX_USERS), i, rounds = 0, err = 0;
+	unsigned long end = jiffies + 2 * HZ, sessions = 0, cut_off = 0, nmis = 0;
+
+	asi_test_need_cpus(test);
+	memset(users, 0, sizeof(users));
+	in_use = NULL;
+	users_stop = false;
+	KUNIT_ASSERT_EQ(test, replace_domain(0), 0);
+	for (i = 0; i < nr_users; i++) {
+		asi_test_on_nmi_of(i, on_user_nmi);
+		init_completion(&users[i].done);
+		users[i].task = kthread_run_on_cpu(user_thread, &users[i], i, "asi_user/%u");
+		if (IS_ERR(users[i].task)) {
+			KUNIT_FAIL(test, "no thread: %pe", users[i].task);
+			complete(&users[i].done);
+		}
+	}
+	while (time_before(jiffies, end) && !err) {
+		nmis_for_all(20);
+		err = replace_domain(nr_users);
+		rounds++;
+		cond_resched();
+	}
+	WRITE_ONCE(users_stop, true);
+	for (i = 0; i < nr_users; i++) {
+		KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&users[i].done, 10 * HZ), 0UL);
+		asi_test_on_nmi_of(i, NULL);
+		sessions += users[i].sessions;
+		cut_off += users[i].cut_off;
+		nmis += users[i].nmis;
+		KUNIT_EXPECT_EQ(test, users[i].enter_wrong, 0UL);
+		KUNIT_EXPECT_EQ(test, users[i].exit_wrong, 0UL);
+		KUNIT_EXPECT_EQ(test, users[i].leaks, 0UL);
+		KUNIT_EXPECT_EQ(test, users[i].blind, 0UL);
+		KUNIT_EXPECT_EQ(test, users[i].nmi_wrong, 0UL);
+	}
+	asi_destroy(in_use);
+	kunit_info(test, "%u domains, %lu sessions, %lu of them cut off, %lu NMIs", rounds, sessions,
+		   cut_off, nmis);
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_GT(test, sessions, (unsigned long)rounds);
+	KUNIT_EXPECT_GT(test, cut_off, 0UL);
+	KUNIT_EXPECT_GT(test, nmis, 0UL);
 }
 
 /* ---- kprobes executes an instruction elsewhere ---- */
@@ -226,6 +393,7 @@ static void asi_test_log_of_offline_cpu(struct kunit *test)
 
 static struct kunit_case asi_fault_cases[] = {
 	KUNIT_CASE(asi_test_destroy_nmi_in_fault),
+	KUNIT_CASE_SLOW(asi_test_destroy_in_use),
 	KUNIT_CASE(asi_test_probed_fault),
 	KUNIT_CASE(asi_test_log_of_offline_cpu),
 	KUNIT_CASE(asi_test_nothing_left),

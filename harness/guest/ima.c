@@ -12,6 +12,7 @@
 #include <termios.h>
 
 #include "ima.h"
+#include "kernel.h"
 
 #define TPM "/sys/class/tpm/tpm0/"
 #define AFTER_LOAD RAMFS "/after load"
@@ -186,23 +187,6 @@ static int evmctl(const char *when)
 	return ktap_end();
 }
 
-/* Append the command line of this kernel to @line, but for what is of this kernel alone. */
-static void inherit_words(char *line)
-{
-	static const char * const ours[] = { "steps=", "steps_done=", "ima_list=" };
-	char text[2048], *word, *save = NULL;
-	unsigned int i;
-	int skip;
-
-	read_file("/proc/cmdline", text, sizeof(text));
-	for (word = strtok_r(text, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
-		for (i = skip = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-			skip |= !strncmp(word, ours[i], strlen(ours[i]));
-		if (!skip)
-			sprintf(line + strlen(line), "%s ", word);
-	}
-}
-
 static int load_next(void)
 {
 	const char *left = getenv("steps_left"), *done = getenv("steps_done");
@@ -213,7 +197,7 @@ static int load_next(void)
 	ret = sha256(BINARY_LIST "_sha1", sha1_list) || sha256(BINARY_LIST "_sha256", sha256_list);
 	if (!ktap_ok(left && done && !ret, "kexec_digest", "no digest of the list, or not started by init"))
 		return ktap_end();
-	inherit_words(line);
+	inherit_words(line, " steps= steps_done= ima_list= ");
 	sprintf(line + strlen(line), "steps=%s steps_done=%s ima_list=%ld:%s:%s", left, done, count, sha1_list,
 		sha256_list);
 	kernel = open("/boot/bzImage", O_RDONLY);

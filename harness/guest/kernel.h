@@ -60,6 +60,20 @@ static inline long available_kb(void)
 	return number_in_file("/proc/meminfo", "MemAvailable:");
 }
 
+/* The command line of this kernel for the next one, but for the words that begin as one of @ours: " one= two= ". */
+static inline void inherit_words(char *line, const char *ours)
+{
+	char text[2048], start[64], *word, *save = NULL;
+
+	line[0] = 0;
+	read_file("/proc/cmdline", text, sizeof(text));
+	for (word = strtok_r(text, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
+		snprintf(start, sizeof(start), " %.*s= ", (int)strcspn(word, "="), word);
+		if (!strstr(ours, start))
+			sprintf(line + strlen(line), "%s ", word);
+	}
+}
+
 /* Take a CPU away or bring it back; returns 0 or -errno. */
 static inline int set_online(int cpu, int online)
 {

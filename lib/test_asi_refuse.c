@@ -16,7 +16,6 @@
 #include <linux/vmalloc.h>
 
 #include <asm/cpu_entry_area.h>
-#include <asm/nospec-branch.h>
 #include <asm/sections.h>
 
 #include "../mm/pg_table.h"
@@ -482,8 +481,8 @@ struct needed {
 	unsigned long start, end;
 };
 
-#define NR_NEEDED	7
-#define NR_PERCPU	4		/* of them, the last ones */
+#define NR_NEEDED	6
+#define NR_PERCPU	3		/* of them, the last ones */
 
 static struct needed needed(const char *name, const void *start, size_t size)
 {
@@ -500,8 +499,6 @@ static void fill_needed(struct needed *n, int cpu)
 	*n++ = needed("pcpu_hot", per_cpu_ptr(&pcpu_hot, cpu), sizeof(pcpu_hot));
 	*n++ = needed("fixed_percpu_data", per_cpu_ptr(&fixed_percpu_data, cpu),
 		      sizeof(fixed_percpu_data));
-	*n++ = needed("x86_spec_ctrl_current", per_cpu_ptr(&x86_spec_ctrl_current, cpu),
-		      sizeof(x86_spec_ctrl_current));
 }
 
 static int share_but(struct pg_table *pgt, const struct needed *n, unsigned int nr,

@@ -17,7 +17,6 @@
 #include <asm/apic.h>
 #include <asm/cpu_entry_area.h>
 #include <asm/fixmap.h>
-#include <asm/nospec-branch.h>
 #include <asm/sections.h>
 #include <asm/trap_pf.h>
 
@@ -39,9 +38,6 @@ static const struct asi_entry {
 	{ "asi_cr3", (__force void *)&asi_cr3, (__force void *)(&asi_cr3 + 1), true },
 	/* current, and call depth tracking */
 	{ "pcpu_hot", (__force void *)&pcpu_hot, (__force void *)(&pcpu_hot + 1), true },
-	/* IBRS_EXIT, after asi_reenter() on the paranoid path */
-	{ "x86_spec_ctrl_current", (__force void *)&x86_spec_ctrl_current,
-	  (__force void *)(&x86_spec_ctrl_current + 1), true },
 	/* The stack canary, of whoever called asi_enter(). */
 	{ "fixed_percpu_data", (__force void *)&fixed_percpu_data,
 	  (__force void *)(&fixed_percpu_data + 1), true },

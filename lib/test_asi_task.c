@@ -466,9 +466,9 @@ static void asi_test_exit_unmaps_stack(struct kunit *test)
 {
 	struct asi *asi = asi_test_domain(test, ASI_FAULT_ABORT);
 	struct member *m = member_start(test, 0, asi, sleeper, NULL);
-	unsigned long stack, task, own;
+	bool before, after, task_after = false, records;
+	unsigned long stack, task, own, addr;
 	struct pg_table_leaf leaf;
-	bool before, after, records;
 
 	KUNIT_ASSERT_TRUE(test, sleep_until(&m->ready));
 	stack = (unsigned long)task_stack_page(m->task);
@@ -481,6 +481,11 @@ static void asi_test_exit_unmaps_stack(struct kunit *test)
 	msleep(100);
 	after = pg_table_lookup(asi_pg_table(asi), stack, &leaf) ||
 		pg_table_lookup(asi_pg_table(asi), stack + THREAD_SIZE - 8, &leaf);
+	/* But for what this task has in the same pages. */
+	for (addr = task & PAGE_MASK; addr < task + arch_task_struct_size; addr += PAGE_SIZE)
+		if (addr >= (unsigned long)current + arch_task_struct_size ||
+		    addr + PAGE_SIZE <= (unsigned long)current)
+			task_after |= pg_table_lookup(asi_pg_table(asi), addr, &leaf);
 	mutex_lock(&asi_mutex);
 	records = !hlist_empty(&asi->tasks) && !hlist_is_singular_node(asi->tasks.first,
 								       &asi->tasks);
@@ -488,6 +493,7 @@ static void asi_test_exit_unmaps_stack(struct kunit *test)
 
 	KUNIT_EXPECT_TRUE(test, before);
 	KUNIT_EXPECT_FALSE(test, after);
+	KUNIT_EXPECT_FALSE(test, task_after);
 	KUNIT_EXPECT_FALSE(test, records);
 	KUNIT_EXPECT_TRUE(test, asi_maps_range(asi_pg_table(asi), own, own + THREAD_SIZE));
 }

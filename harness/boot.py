@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import bochs, build, guest
 from .common import (BUILD, LOGS, PACKAGES, PROGRESS, ROOT, TEST_PACKAGES, HarnessError, end_process, need, overflowing,
-                     start)
+                     run, start)
 from .expected import one_glob
 from .judge import SCENARIOS, check_regex, counted, judge
 
@@ -51,7 +51,7 @@ class Scenario:
     allow_splat: list = field(default_factory=list)  # regexes of reports that may be there, about what is not ours
     tracer_selftest: str = ""   # "yes": the tests that ftrace runs on itself during boot, 20 s of them
     threads: str = "single"     # of TCG: all CPUs in turn, or "multi"; see THREADS
-    tpm: str = ""               # "yes": a TPM 2.0 of its own, new at every boot; not in Bochs
+    tpm: str = ""               # "yes": a TPM 2.0 of its own, new at every boot; or with which banks, as "sha256"; not in Bochs
     kexec: str = ""             # "yes": the guest's /boot has this kernel and an initramfs, for kexec
     dump: str = ""              # "yes": a third serial port for what the host looks at, LABEL.dump
     timeout: int = 180
@@ -122,10 +122,13 @@ class Tpm:
     nor anything to wait for. Its state is new, so that all registers are zero, and goes when it does.
     """
 
-    def __init__(self, log):
+    def __init__(self, log, banks=""):
+        """@banks: those that have registers, instead of all that swtpm knows."""
         need(PACKAGES)
         self.state = tempfile.mkdtemp(prefix="tpm-")
         self.log = log
+        if banks:
+            run(["swtpm_setup", "--tpm2", "--tpmstate", self.state, "--pcr-banks", banks], log=log, what=f"a TPM with {banks}")
         ours, self.socket = socket.socketpair()
         command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.state}", "--terminate",
                    "--ctrl", f"type=unixio,clientfd={ours.fileno()}"]
@@ -251,8 +254,8 @@ class Boot:
                 self.dump.write_bytes(b"")
                 extra += ["-serial", f"file:{self.dump}"]
             inherited = []
-            if scenario.tpm == "yes":
-                self.tpm = Tpm(LOGS / f"boot-{self.label}.tpm.log")
+            if scenario.tpm:
+                self.tpm = Tpm(LOGS / f"boot-{self.label}.tpm.log", "" if scenario.tpm == "yes" else scenario.tpm)
                 extra += self.tpm.arguments()
                 inherited.append(self.tpm.socket.fileno())
             self.command = qemu_command(kernel, initrd, cmdline, scenario.cpu, scenario.smp, scenario.memory,

@@ -4,8 +4,10 @@
  *
  * ima:list		prints the digests of its files, and writes it to the port that "dump=" names
  * ima:evmctl[:WHEN]	evmctl of ima-evm-utils computes the registers of the TPM from the list, and compares
- * ima:kexec		loads /boot/bzImage; the init of this guest then starts it, with the steps that are left
- * ima:restored		in the second kernel: the list of the first one is there, and what came after it
+ * ima:banks		there is a list for each bank of the TPM, and no other
+ * ima:kexec[:HOW]	loads /boot/bzImage; the init of this guest then starts it, with the steps that are left;
+ *			measures more meanwhile than there is room for (many), or has that kernel use half of the memory (mem)
+ * ima:restored[:HOW]	in the second kernel: the list of the first one is there, and what came after it
  * ima:story		lets the module ima_attack loose on the list, and tells on the console what came of it
  */
 #include <sys/syscall.h>
@@ -18,6 +20,8 @@
 #define AFTER_LOAD RAMFS "/after load"
 #define AFTER_LOAD_LISTED RAMFS "/after_load"
 #define NEW_FILES 50
+#define MANY 300
+#define HALF "192M"
 /* The entries from when the second kernel was loaded to when its first process ran. */
 #define LOADED " kexec-cmdline"
 #define AFTERWARDS " " AFTER_LOAD_LISTED " boot_aggregate kernel_version"
@@ -145,6 +149,26 @@ static int verdict(void)
 	return good;
 }
 
+/* IMA has a list for each bank of the TPM, for SHA-1, which programs expect, and for the hash of files. */
+static int bank_files(void)
+{
+	static const char * const known[] = { "sha1", "sha256", "sha384", "sha512", "sm3_256" };
+	char name[128], have[128] = "", want[128] = "";
+	unsigned int i;
+
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		snprintf(name, sizeof(name), TPM "pcr-%s", known[i]);
+		if (i < 2 || !access(name, F_OK))
+			sprintf(want + strlen(want), " %s", known[i]);
+		snprintf(name, sizeof(name), BINARY_LIST "_%s", known[i]);
+		if (!access(name, F_OK))
+			sprintf(have + strlen(have), " %s", known[i]);
+	}
+	printf("# lists for%s\n", have);
+	ktap_ok(!strcmp(have, want), "banks_lists", "lists for%s, and there must be those for%s", have, want);
+	return ktap_end();
+}
+
 /* Write the list without its last record. Returns 0 or -1. */
 static int all_but_last(const char *path)
 {
@@ -172,10 +196,12 @@ static int evmctl(const char *when)
 	if (when)
 		snprintf(prefix, sizeof(prefix), "evmctl_%.50s", when);
 	for (bank = 0; bank < 2; bank++) {
+		snprintf(name, sizeof(name), TPM "pcr-%s/10", banks[bank]);
+		/* Which cases there are then is checked by the list of those that are expected. */
+		if (read_file(name, value, sizeof(value)) <= 0)
+			continue;
 		status = run_evmctl(BINARY_LIST, banks[bank]);
 		good = verdict();
-		snprintf(name, sizeof(name), TPM "pcr-%s/10", banks[bank]);
-		read_file(name, value, sizeof(value));
 		printf("# register 10, %s: %s", banks[bank], value);
 		snprintf(name, sizeof(name), "%s_%s", prefix, banks[bank]);
 		ktap_ok(good && !status, name, "exit status %d", status);
@@ -187,12 +213,19 @@ static int evmctl(const char *when)
 	return ktap_end();
 }
 
-static int load_next(void)
+/* One of the files that are measured between loading the next kernel and starting it. */
+static void many_name(char *name, int i)
+{
+	sprintf(name, RAMFS "/%0200d", i);
+}
+
+static int load_next(const char *how)
 {
 	const char *left = getenv("steps_left"), *done = getenv("steps_done");
-	char line[4096] = "", sha1_list[65], sha256_list[65];
+	char line[4096] = "", sha1_list[65], sha256_list[65], name[256];
 	long count = read_number(IMA "runtime_measurements_count");
-	int kernel, initramfs, ret;
+	bool many = !strcmp(how, "many");
+	int kernel, initramfs, ret, i;
 
 	ret = sha256(BINARY_LIST "_sha1", sha1_list) || sha256(BINARY_LIST "_sha256", sha256_list);
 	if (!ktap_ok(left && done && !ret, "kexec_digest", "no digest of the list, or not started by init"))
@@ -200,6 +233,8 @@ static int load_next(void)
 	inherit_words(line, " steps= steps_done= ima_list= ");
 	sprintf(line + strlen(line), "steps=%s steps_done=%s ima_list=%ld:%s:%s", left, done, count, sha1_list,
 		sha256_list);
+	if (!strcmp(how, "mem"))
+		strcat(line, " mem=" HALF);
 	kernel = open("/boot/bzImage", O_RDONLY);
 	initramfs = open("/boot/initramfs", O_RDONLY);
 	ret = syscall(SYS_kexec_file_load, kernel, initramfs, strlen(line) + 1, line, 0) ? -errno : 0;
@@ -208,6 +243,10 @@ static int load_next(void)
 	ret = make_file(AFTER_LOAD, 100, 1);
 	if (!ret)
 		ret = measure(AFTER_LOAD);
+	for (i = 0; i < MANY && many && !ret; i++) {
+		many_name(name, i);
+		ret = make_file(name, 10, i) ?: measure(name);
+	}
 	ktap_ok(!ret, "kexec_measure_after_load", "%s", strerror(-ret));
 	printf("# list entries %ld\n", read_number(IMA "runtime_measurements_count"));
 	return ktap_end();
@@ -250,7 +289,59 @@ static long names_after(size_t start, char *names, size_t size)
 	return at == end ? records : -1;
 }
 
-static int restored(void)
+/*
+ * More has been measured since the next kernel was loaded than has room: what comes behind the first @start bytes
+ * of the list is the beginning of that, without a gap.
+ */
+static void restored_part(size_t start)
+{
+	const unsigned char *data, *at, *end;
+	struct record record;
+	char name[256];
+	int whole = 0;
+	size_t len;
+
+	data = read_whole(BINARY_LIST, &len);
+	end = data + len;
+	at = take_record(data + start, end, SHA1_SIZE, &record);
+	if (at && !strcmp(record.name, LOADED + 1))
+		at = take_record(at, end, SHA1_SIZE, &record);
+	ktap_ok(at && !strcmp(record.name, AFTER_LOAD_LISTED), "restored_first_after_load", "%s", record.name);
+	while (at && (at = take_record(at, end, SHA1_SIZE, &record))) {
+		many_name(name, whole);
+		if (strcmp(record.name, name))
+			break;
+		whole++;
+	}
+	ktap_ok(at && !strcmp(record.name, "boot_aggregate"), "restored_without_a_gap", "behind %d of them: %.80s", whole,
+		record.name);
+	ktap_ok(whole > 0 && whole < MANY, "restored_what_has_room", "%d of %d", whole, MANY);
+	ktap_ok(!in_kernel_log("Failed to restore the measurement list"), "restored_whole_records",
+		"the list ends in the middle of a record");
+	printf("# %d of %d were handed over\n", whole, MANY);
+}
+
+/* The next kernel was told to leave the memory alone that the list is in. */
+static int restored_nothing(void)
+{
+	long before, after, i;
+	char name[64];
+
+	before = read_number(IMA "runtime_measurements_count");
+	for (i = 0; i < NEW_FILES; i++) {
+		snprintf(name, sizeof(name), RAMFS "/new%ld", i);
+		make_file(name, 50, i);
+		measure(name);
+	}
+	after = read_number(IMA "runtime_measurements_count");
+	ktap_ok(in_kernel_log("lies outside available memory"), "restored_refused", "the kernel does not say so");
+	ktap_ok(before > 0 && before < 100, "restored_nothing", "%ld entries", before);
+	ktap_ok(after == before + NEW_FILES, "restored_list_grows", "a count of %ld after %ld and %d files", after, before,
+		NEW_FILES);
+	return ktap_end();
+}
+
+static int restored(const char *how)
 {
 	const char *handed_over = getenv("ima_list");
 	char want[2][65], hex[65] = "", name[64], names[512], *found;
@@ -262,6 +353,8 @@ static int restored(void)
 	if (!ktap_ok(handed_over && sscanf(handed_over, "%ld:%64[^:]:%64s", &count, want[0], want[1]) == 3,
 		     "restored_second_kernel", "this kernel was not started by ima:kexec"))
 		return ktap_end();
+	if (!strcmp(how, "mem"))
+		return restored_nothing();
 	for (bank = 0; bank < 2; bank++) {
 		snprintf(name, sizeof(name), BINARY_LIST "_%s", banks[bank]);
 		len = first_records(name, count, bank ? SHA256_SIZE : SHA1_SIZE, hex);
@@ -270,6 +363,10 @@ static int restored(void)
 			count, now, hex, want[bank]);
 		if (!bank)
 			start = len;
+	}
+	if (!strcmp(how, "many")) {
+		restored_part(start);
+		return ktap_end();
 	}
 	/* The command line only if the policy has it measured. */
 	records = names_after(start, names, sizeof(names));
@@ -349,12 +446,14 @@ int main(int argc, char **argv)
 		return list();
 	if (!strcmp(what, "evmctl"))
 		return evmctl(more);
+	if (!strcmp(what, "banks"))
+		return bank_files();
 	if (!strcmp(what, "kexec"))
-		return load_next();
+		return load_next(more ?: "");
 	if (!strcmp(what, "restored"))
-		return restored();
+		return restored(more ?: "");
 	if (!strcmp(what, "story"))
 		return story();
-	fprintf(stderr, "ima: list, evmctl, kexec, restored or story, not %s\n", what);
+	fprintf(stderr, "ima: list, evmctl, banks, kexec, restored or story, not %s\n", what);
 	return 1;
 }

@@ -115,7 +115,8 @@ class Kernel(unittest.TestCase):
         self.assertIn("nothing defines: later", self.judge(["mm/ours.c"], old=later))
 
     def test_a_file_that_no_build_compiles(self):
-        self.assertEqual(prefixes.uncompiled([self.prefix], {"mm/old.c", "mm/none.c", "include/none.h", "mm/Makefile", *prefixes.PREPARED}),
+        self.assertEqual(prefixes.uncompiled([self.prefix], {"mm/old.c", "mm/none.c", "include/none.h", "mm/Makefile",
+                                                             *prefixes.PREPARED, *prefixes.ELSEWHERE}),
                          ["include/none.h", "mm/none.c"])
 
     def test_nothing_was_built(self):

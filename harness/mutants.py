@@ -117,7 +117,7 @@ def scenario_for(mutant):
     suites = {case.partition(".")[0] for case in mutant.cases}
     if mutant.cases:
         scenario.run = [step for step in scenario.run if step.partition(":")[0] in suites]
-        if len(scenario.run) == len(suites):
+        if suites == {step.partition(":")[0] for step in scenario.run}:
             scenario.kunit = ""
         elif len(suites) == 1 and not scenario.oopses:
             scenario.kunit = suites.pop()
@@ -299,13 +299,18 @@ class Pipeline:
         return config_of(mutant), not slow, [item.path for item in diff.parse(mutant.path.read_bytes())], mutant.name
 
     def prepare(self):
-        """The unmutated kernels, and the initramfs of each scenario: most share one, without modules, which fits every kernel."""
+        """The unmutated kernels, and the initramfs of each scenario. Where KUnit is all that runs, it needs no modules."""
         ensure_base()
         series.patched_tree(SOURCE)
         self.objdirs = {config: build.build(config, SOURCE, ("bzImage", "modules"))
                         for config in dict.fromkeys(map(config_of, self.mutants))}
-        self.initrds = {scenario.name: guest.plain_initramfs(SOURCE, self.objdirs[scenario.build], scenario)
-                        for scenario, _ in self.controls.values()}
+        self.initrds = {}
+        for scenario, _ in self.controls.values():
+            objdir = self.objdirs[scenario.build]
+            if scenario.run:
+                self.initrds[scenario.name] = guest.initramfs(scenario.build, SOURCE, objdir, scenario)
+            else:
+                self.initrds.setdefault(scenario.name, guest.plain_initramfs(SOURCE, objdir, scenario))
 
     def control(self, name):
         scenario, _ = self.controls[name]

@@ -223,7 +223,7 @@ static void nmis_for_all(unsigned int times)
 		guard(preempt)();
 		cpumask_andnot(&others, cpu_online_mask, cpumask_of(smp_processor_id()));
 		__apic_send_IPI_mask(&others, NMI_VECTOR);
-		udelay(20);
+		udelay(5);
 	}
 }
 
@@ -266,8 +266,8 @@ static void asi_test_destroy_in_use(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, users[i].nmi_wrong, 0UL);
 	}
 	asi_destroy(in_use);
-	kunit_info(test, "%u domains, %lu sessions, %lu of them cut off, %lu NMIs", rounds, sessions,
-		   cut_off, nmis);
+	kunit_info(test, "%u domains, %lu sessions, %lu of them cut off, %lu NMIs", rounds,
+		   sessions, cut_off, nmis);
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_GT(test, sessions, (unsigned long)rounds);
 	KUNIT_EXPECT_GT(test, cut_off, 0UL);

@@ -64,6 +64,8 @@ class Header(unittest.TestCase):
         self.assertEqual(splats.kunit, boot.load("tcg-asi-splat").kunit)
         steps = mutants.scenario_for(self.load(HEADER.replace("tcg-asi asi_tlb", "tcg-lkdtm lkdtm")))
         self.assertEqual((steps.kunit, steps.run), ("", ["lkdtm"]))
+        several = mutants.scenario_for(self.load(HEADER.replace("tcg-asi asi_tlb", "tcg-crash-domain crash")))
+        self.assertEqual((several.kunit, several.run), ("", ["crash:domain", "crash:dump"]))
         self.assertEqual(mutants.filter_of(boot.load("tcg-asi")), "tcg-asi:asi*+pg_table*+machine:4+fsgsbase+smep+smap+gbpages+prmem+asi+asi_user+asi_load:30")
 
 

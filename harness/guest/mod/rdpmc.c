@@ -4,15 +4,24 @@
  * has performance counters that Linux knows, but both have the instruction and the bit in CR4 that permits it.
  */
 #include <linux/module.h>
+#include <linux/mm_types.h>
 #include <linux/sched.h>
+#include <linux/smp.h>
 
 #include <asm/tlbflush.h>
 
+static void set_pce(void *unused)
+{
+	cr4_set_bits(X86_CR4_PCE);
+}
+
 static int __init rdpmc_init(void)
 {
-	atomic_inc(&current->mm->context.perf_rdpmc_allowed);
-	/* From now on a switch to this mm sets it; on this CPU there may be none for long. */
-	cr4_set_bits(X86_CR4_PCE);
+	struct mm_struct *mm = current->mm;
+
+	atomic_inc(&mm->context.perf_rdpmc_allowed);
+	/* From now on a switch to this mm sets it; where it is loaded, lazily too, there may be none for long. */
+	on_each_cpu_mask(mm_cpumask(mm), set_pce, NULL, true);
 
 	return 0;
 }

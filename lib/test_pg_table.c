@@ -601,6 +601,16 @@ static void pg_table_test_generation_and_flush(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, pg_table_share(x->dst, x->src, TEST_BASE + SZ_1G_,
 					     TEST_BASE + 2 * SZ_1G_, PG_TABLE_PUD), 0);
 	KUNIT_EXPECT_EQ(test, pg_table_generation(x->dst), before);
+	/* In a table that both have no entry differs afterwards, but a TLB may. */
+	KUNIT_ASSERT_EQ(test, pg_table_map(x->src, TEST_BASE + SZ_1G_ + SZ_2M_, 9, 1,
+					   TEST_PROT_RW), 0);
+	before = pg_table_generation(x->dst);
+	KUNIT_ASSERT_EQ(test, pg_table_unmap(x->src, TEST_BASE + SZ_1G_ + SZ_2M_,
+					     TEST_BASE + SZ_1G_ + SZ_2M_ + SZ_4K_), 0);
+	KUNIT_EXPECT_GT(test, pg_table_generation(x->dst), before);
+	KUNIT_EXPECT_GT(test, x->flushes, 1);
+	x->flushes = 1;
+	before = pg_table_generation(x->dst);
 	KUNIT_ASSERT_EQ(test, pg_table_map(x->dst, TEST_BASE + SZ_1G_ + SZ_4K_, 8, 1,
 					   TEST_PROT_RW), 0);
 	KUNIT_EXPECT_GT(test, pg_table_generation(x->dst), before);

@@ -117,7 +117,6 @@ static void asi_test_destroy_nmi_in_fault(struct kunit *test)
 
 /* A task on each CPU.  Static, and so in every domain. */
 static struct domain_user {
-	struct task_struct *task;
 	struct completion done;
 	struct asi *uses;		/* not to be destroyed before asi_enter() has returned */
 	unsigned long sessions, cut_off, nmis;
@@ -215,14 +214,16 @@ static int replace_domain(unsigned int nr_users)
 	return 0;
 }
 
-static void nmis_for_all(unsigned int times)
+/* To those who expect them: on other CPUs nobody would know what an NMI is about. */
+static void nmis_for_users(unsigned int nr_users, unsigned int times)
 {
-	cpumask_t others;
+	unsigned int cpu;
 
 	while (times--) {
 		guard(preempt)();
-		cpumask_andnot(&others, cpu_online_mask, cpumask_of(smp_processor_id()));
-		__apic_send_IPI_mask(&others, NMI_VECTOR);
+		for (cpu = 0; cpu < nr_users; cpu++)
+			if (cpu != smp_processor_id())
+				__apic_send_IPI_mask(cpumask_of(cpu), NMI_VECTOR);
 		udelay(5);
 	}
 }
@@ -231,6 +232,7 @@ static void asi_test_destroy_in_use(struct kunit *test)
 {
 	unsigned int nr_users = min(num_online_cpus(), MAX_USERS), i, rounds = 0, err = 0;
 	unsigned long end = jiffies + 2 * HZ, sessions = 0, cut_off = 0, nmis = 0;
+	struct task_struct *task;
 
 	asi_test_need_cpus(test);
 	memset(users, 0, sizeof(users));
@@ -240,14 +242,14 @@ static void asi_test_destroy_in_use(struct kunit *test)
 	for (i = 0; i < nr_users; i++) {
 		asi_test_on_nmi_of(i, on_user_nmi);
 		init_completion(&users[i].done);
-		users[i].task = kthread_run_on_cpu(user_thread, &users[i], i, "asi_user/%u");
-		if (IS_ERR(users[i].task)) {
-			KUNIT_FAIL(test, "no thread: %pe", users[i].task);
+		task = kthread_run_on_cpu(user_thread, &users[i], i, "asi_user/%u");
+		if (IS_ERR(task)) {
+			KUNIT_FAIL(test, "no thread: %pe", task);
 			complete(&users[i].done);
 		}
 	}
 	while (time_before(jiffies, end) && !err) {
-		nmis_for_all(20);
+		nmis_for_users(nr_users, 20);
 		err = replace_domain(nr_users);
 		rounds++;
 		cond_resched();

@@ -14,10 +14,13 @@
 #include <linux/delay.h>
 #include <linux/irqflags.h>
 #include <linux/kmsg_dump.h>
+#include <linux/kprobes.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/printk.h>
 #include <linux/string.h>
+
+#include <kunit/resource.h>
 
 #include "test_asi.h"
 
@@ -32,6 +35,10 @@ static struct report {
 	int err;
 	char text[64];
 } report;
+
+/* What KASAN finds out: domains map it, and nothing of what SLUB knows about it. */
+#define OBJECT_SIZE	40
+static const char *object;
 
 static const char * const policies[ASI_NR_FAULT_POLICIES] = {
 	[ASI_FAULT_ABORT]	= "abort",
@@ -88,6 +95,8 @@ static noinline void report_in_session(void *arg)
 static int report_thread(void *unused)
 {
 	report.err = asi_map_task(report.asi);
+	if (object && !report.err)
+		report.err = asi_map(report.asi, object, OBJECT_SIZE);
 	if (!report.err)
 		asi_test_session(report.asi, &report.run, report_in_session, &report);
 	complete(&report.done);
@@ -230,26 +239,38 @@ static void dump_stack_event(struct report *r)
 	dump_stack();
 }
 
-/* The backtrace has this file's function. */
+KUNIT_DEFINE_ACTION_WRAPPER(unregister_probe, unregister_kprobe, struct kprobe *);
+
+/*
+ * The backtrace has this file's function.  To find out which words of the stack are
+ * return addresses the kernel asks all who have code, of which the list of slots for
+ * probed instructions is in memory that no domain maps: so there has to be one.
+ */
 static void asi_test_dump_stack(struct kunit *test)
 {
+	static struct kprobe probe;
+
+	probe = (struct kprobe) { .addr = (kprobe_opcode_t *)asi_test_read_insn };
+	if (register_kprobe(&probe))
+		kunit_skip(test, "needs CONFIG_KPROBES");
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, unregister_probe, &probe), 0);
 	report_everywhere(test, dump_stack_event, " report_in_session+");
 }
 
 static void kasan_event(struct report *r)
 {
-	const char *end = r->text + sizeof(r->text);
-
-	OPTIMIZER_HIDE_VAR(end);
-	/* Behind the end of a static object. */
-	READ_ONCE(end[8]);
+	/* Behind the end of it, in the part of its page that is poisoned. */
+	READ_ONCE(object[OBJECT_SIZE + 4]);
 }
 
 static void asi_test_kasan(struct kunit *test)
 {
 	if (!IS_ENABLED(CONFIG_KASAN))
 		kunit_skip(test, "needs CONFIG_KASAN");
-	report_everywhere(test, kasan_event, "BUG: KASAN: global-out-of-bounds in kasan_event");
+	object = kunit_kzalloc(test, OBJECT_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, object);
+	report_everywhere(test, kasan_event, "BUG: KASAN: slab-out-of-bounds in kasan_event");
+	object = NULL;
 }
 
 static int splat_init(struct kunit *test)

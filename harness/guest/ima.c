@@ -306,7 +306,8 @@ static void restored_part(size_t start)
 	at = take_record(data + start, end, SHA1_SIZE, &record);
 	if (at && !strcmp(record.name, LOADED + 1))
 		at = take_record(at, end, SHA1_SIZE, &record);
-	ktap_ok(at && !strcmp(record.name, AFTER_LOAD_LISTED), "restored_first_after_load", "%s", record.name);
+	ktap_ok(at && !strcmp(record.name, AFTER_LOAD_LISTED), "restored_first_after_load", "%s",
+		at ? record.name : "no whole record");
 	while (at && (at = take_record(at, end, SHA1_SIZE, &record))) {
 		many_name(name, whole);
 		if (strcmp(record.name, name))
@@ -314,7 +315,7 @@ static void restored_part(size_t start)
 		whole++;
 	}
 	ktap_ok(at && !strcmp(record.name, "boot_aggregate"), "restored_without_a_gap", "behind %d of them: %.80s", whole,
-		record.name);
+		at ? record.name : "no whole record");
 	ktap_ok(whole > 0 && whole < MANY, "restored_what_has_room", "%d of %d", whole, MANY);
 	ktap_ok(!in_kernel_log("Failed to restore the measurement list"), "restored_whole_records",
 		"the list ends in the middle of a record");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The kernel panics in a domain, or with windows open: it has to stop all the same, and
- * to start the kernel that was loaded for that. Loading this module returns; half a
- * second later its thread panics.
+ * to start the kernel that was loaded for that. Loading this module returns; its thread
+ * panics when whoever has loaded it has written down that it did.
  */
 #define pr_fmt(fmt) "asi_panic: " fmt
 
@@ -54,7 +54,7 @@ static noinline void panic_in_domain(void)
 
 static int panics(void *unused)
 {
-	msleep(500);
+	msleep(2000);
 	if (window)
 		panic_in_window();
 	else

@@ -14,6 +14,8 @@ from .common import BUILD, LOGS, ROOT, HarnessError, replace_file, run
 SOURCES = ROOT / "harness" / "guest"
 PROGRAMS = BUILD / "guest"
 MODULES = SOURCES / "mod"
+# A program has of them what it uses.
+LIBRARIES = ["-lcrypto"]
 BUSYBOX = "/bin/busybox"
 APPLETS = ("sh ls cat echo grep dmesg mount ps top sleep mkdir rm cp mv ln head tail wc sort sed awk "
            "insmod rmmod lsmod od hexdump kill vi less find uname free date stty setsid poweroff true false "
@@ -24,7 +26,7 @@ def programs():
     """Compile each guest/NAME.c into a static program that only needs the kernel."""
     PROGRAMS.mkdir(parents=True, exist_ok=True)
     command = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread"]
-    common = "\0".join([*command, run(["gcc", "--version"])])
+    common = "\0".join([*command, *LIBRARIES, run(["gcc", "--version"])])
     common = [common.encode(), *(path.read_bytes() for path in sorted(SOURCES.glob("*.h")))]
     return [compiled(source, command, common) for source in sorted(SOURCES.glob("*.c"))]
 
@@ -39,7 +41,7 @@ def compiled(source, command, common):
     if not target.exists() or not stamp.exists() or stamp.read_text() != key:
         # What a compiler that is killed leaves behind has no key.
         stamp.unlink(missing_ok=True)
-        run([*command, "-o", target, source], log=LOGS / f"guest-{source.stem}.log", what=f"compile guest/{source.name}")
+        run([*command, "-o", target, source, *LIBRARIES], log=LOGS / f"guest-{source.stem}.log", what=f"compile guest/{source.name}")
         replace_file(stamp, key)
     return target
 

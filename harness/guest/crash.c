@@ -23,16 +23,14 @@ static int load_next(const char *where)
 {
 	const char *left = getenv("steps_left"), *done = getenv("steps_done");
 	char line[4096];
-	int kernel, initramfs, ret;
+	int ret;
 
 	if (!ktap_ok(left && done, "load_by_init", "not started by init"))
 		return ktap_end();
 	inherit_words(line, " steps= steps_done= crashkernel= ");
 	sprintf(line + strlen(line), "steps=%s steps_done=%s crash=%s:%ld", left, done, where,
 		sysconf(_SC_NPROCESSORS_ONLN));
-	kernel = open("/boot/bzImage", O_RDONLY);
-	initramfs = open("/boot/initramfs", O_RDONLY);
-	ret = syscall(SYS_kexec_file_load, kernel, initramfs, strlen(line) + 1, line, KEXEC_FILE_ON_CRASH) ? -errno : 0;
+	ret = load_kernel(line, KEXEC_FILE_ON_CRASH);
 	ktap_ok(!ret, "load_kernel", "%s", strerror(-ret));
 	if (!ret)
 		ret = load_module("asi_panic", strcmp(where, "window") ? "" : "window=1");

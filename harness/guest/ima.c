@@ -225,7 +225,7 @@ static int load_next(const char *how)
 	char line[4096] = "", sha1_list[65], sha256_list[65], name[256];
 	long count = read_number(IMA "runtime_measurements_count");
 	bool many = !strcmp(how, "many");
-	int kernel, initramfs, ret, i;
+	int ret, i;
 
 	ret = sha256(BINARY_LIST "_sha1", sha1_list) || sha256(BINARY_LIST "_sha256", sha256_list);
 	if (!ktap_ok(left && done && !ret, "kexec_digest", "no digest of the list, or not started by init"))
@@ -235,9 +235,7 @@ static int load_next(const char *how)
 		sha256_list);
 	if (!strcmp(how, "mem"))
 		strcat(line, " mem=" HALF);
-	kernel = open("/boot/bzImage", O_RDONLY);
-	initramfs = open("/boot/initramfs", O_RDONLY);
-	ret = syscall(SYS_kexec_file_load, kernel, initramfs, strlen(line) + 1, line, 0) ? -errno : 0;
+	ret = load_kernel(line, 0);
 	ktap_ok(!ret, "kexec_load", "%s", strerror(-ret));
 	/* The segment with the list is there already; its contents are from when the next kernel starts. */
 	ret = make_file(AFTER_LOAD, 100, 1);

@@ -7,6 +7,9 @@
  *
  * Each value of the register has to be that of some beginning of the list that was read after it.
  */
+/* The interface without providers, which a static program would have all of. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 #include <signal.h>
 
 #include "ima.h"
@@ -15,78 +18,19 @@
 #define REGISTER "/sys/class/tpm/tpm0/pcr-sha256/10"
 #define LIST IMA "binary_runtime_measurements_sha256"
 #define MAX_RECORDS 65536
-#define BLOCK 64
 
 /* The register after each record of the list. */
 static unsigned char value_after[MAX_RECORDS + 1][SHA256_SIZE];
 
-static uint32_t rotated(uint32_t x, int by)
-{
-	return x >> by | x << (32 - by);
-}
-
-/* FIPS 180-4, 6.2.2, for one block. The constants are bits of the cube roots of the first 64 primes. */
-static void sha256_block(uint32_t h[8], const unsigned char *block)
-{
-	static uint32_t k[64];
-	uint32_t w[64], v[8], t1, t2;
-	int i, n;
-
-	for (i = 0, n = 2; !k[63]; n++) {
-		unsigned __int128 low = 0, high = (unsigned __int128)7 << 32, mid;
-		int d;
-
-		for (d = 2; d * d <= n && n % d; d++)
-			;
-		if (d * d <= n)
-			continue;
-		/* The largest number whose cube is at most n * 2^96: its lower half is what is behind the point. */
-		while (high - low > 1) {
-			mid = (low + high) / 2;
-			if (mid * mid * mid <= (unsigned __int128)n << 96)
-				low = mid;
-			else
-				high = mid;
-		}
-		k[i++] = low;
-	}
-	for (i = 0; i < 16; i++)
-		w[i] = block[4 * i] << 24 | block[4 * i + 1] << 16 | block[4 * i + 2] << 8 | block[4 * i + 3];
-	for (; i < 64; i++)
-		w[i] = w[i - 16] + w[i - 7] + (rotated(w[i - 15], 7) ^ rotated(w[i - 15], 18) ^ w[i - 15] >> 3) +
-		       (rotated(w[i - 2], 17) ^ rotated(w[i - 2], 19) ^ w[i - 2] >> 10);
-	memcpy(v, h, sizeof(v));
-	for (i = 0; i < 64; i++) {
-		t1 = v[7] + (rotated(v[4], 6) ^ rotated(v[4], 11) ^ rotated(v[4], 25)) +
-		     ((v[4] & v[5]) ^ (~v[4] & v[6])) + k[i] + w[i];
-		t2 = (rotated(v[0], 2) ^ rotated(v[0], 13) ^ rotated(v[0], 22)) +
-		     ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
-		memmove(v + 1, v, 7 * sizeof(v[0]));
-		v[4] += t1;
-		v[0] = t1 + t2;
-	}
-	for (i = 0; i < 8; i++)
-		h[i] += v[i];
-}
-
 /* What TPM2_PCR_Extend() makes of a register and a digest. */
 static void extend(const unsigned char *from, const unsigned char *digest, unsigned char *to)
 {
-	uint32_t h[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-			  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
-	unsigned char block[BLOCK];
-	int i;
+	SHA256_CTX both;
 
-	memcpy(block, from, SHA256_SIZE);
-	memcpy(block + SHA256_SIZE, digest, SHA256_SIZE);
-	sha256_block(h, block);
-	/* The end of a message of 64 bytes, which is its length in bits. */
-	memset(block, 0, sizeof(block));
-	block[0] = 0x80;
-	block[BLOCK - 2] = 2;
-	sha256_block(h, block);
-	for (i = 0; i < SHA256_SIZE; i++)
-		to[i] = h[i / 4] >> (24 - 8 * (i % 4));
+	SHA256_Init(&both);
+	SHA256_Update(&both, from, SHA256_SIZE);
+	SHA256_Update(&both, digest, SHA256_SIZE);
+	SHA256_Final(to, &both);
 }
 
 static int read_register(unsigned char *value)

@@ -74,6 +74,17 @@ static inline void inherit_words(char *line, const char *ours)
 	}
 }
 
+/* Load the kernel in /boot, to be started with this command line. Returns 0 or -errno. */
+static inline int load_kernel(const char *line, unsigned long flags)
+{
+	int kernel = open("/boot/bzImage", O_RDONLY), initramfs = open("/boot/initramfs", O_RDONLY), ret;
+
+	ret = syscall(SYS_kexec_file_load, kernel, initramfs, strlen(line) + 1, line, flags) ? -errno : 0;
+	close(kernel);
+	close(initramfs);
+	return ret;
+}
+
 /* Take a CPU away or bring it back; returns 0 or -errno. */
 static inline int set_online(int cpu, int online)
 {

@@ -17,6 +17,8 @@
 
 #include "../arch/x86/mm/asi.h"
 
+struct hrtimer;
+
 #define SECRET	0x5ec2e75ec2e75ec2ULL
 #define PUBLIC	0x0b1e55ed0b1e55edULL
 
@@ -31,6 +33,7 @@ struct asi_test_look {
 	bool secret;			/* can be read; only if looked for */
 	bool frame;			/* the frame is one that goes back to a domain */
 	int count;			/* how often looked, or 0 */
+	int missed;			/* alarms that have hit something else than a domain */
 };
 
 /* A session with one event in it. */
@@ -71,6 +74,7 @@ void asi_test_destroy(struct kunit *test, struct asi *asi);
 
 void asi_test_look(struct asi_test_look *l, bool secret);
 void asi_test_seen(struct asi_test_look *l, struct pt_regs *regs);
+bool asi_test_again(struct asi_test_look *l, struct hrtimer *timer, struct pt_regs *regs);
 u64 asi_test_read(const u64 *p);
 void asi_test_write(u64 *p, u64 val);
 bool asi_test_reads(const void *p);

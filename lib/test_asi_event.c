@@ -2,9 +2,8 @@
 /*
  * KUnit tests of address space isolation: each event that can interrupt a domain.
  *
- * The handler has to find itself on the kernel's page table, where it can read
- * the secret, and the task has to be in its domain again afterwards, where it
- * can't.
+ * The handler has to find itself on the kernel's page table, where it can read the
+ * secret, and the task has to be in its domain again afterwards, where it can't.
  */
 #include <linux/hrtimer.h>
 #include <linux/hw_breakpoint.h>
@@ -55,6 +54,8 @@ static enum hrtimer_restart on_alarm(struct hrtimer *timer)
 {
 	struct wakeup *w = container_of(timer, struct wakeup, timer);
 
+	if (asi_test_again(&seen[0], timer, get_irq_regs()))
+		return HRTIMER_RESTART;
 	asi_test_seen(&seen[0], get_irq_regs());
 	if (w->softirq)
 		tasklet_schedule(&w->tasklet);
@@ -111,8 +112,7 @@ static void asi_test_softirq(struct kunit *test)
 	interrupt(test, true);
 }
 
-/* ---- from another CPU ---- */
-
+/* From another CPU. */
 struct caller {
 	struct work_struct work;
 	int cpu;
@@ -161,8 +161,7 @@ static void asi_test_ipi(struct kunit *test)
 	asi_test_expect_handler(test, &seen[0], false, 1, "IPI");
 }
 
-/* ---- irq_work, raised in the domain ---- */
-
+/* Raised in the domain. */
 static void on_irq_work(struct irq_work *work)
 {
 	asi_test_seen(&seen[0], get_irq_regs());
@@ -575,6 +574,7 @@ static void asi_test_no_watchpoint_on_cr3(struct kunit *test)
 	hw_breakpoint_init(&attr);
 	attr.bp_len = HW_BREAKPOINT_LEN_8;
 	attr.bp_type = HW_BREAKPOINT_RW;
+	attr.disabled = 1;	/* If it is not refused, the case has an end all the same. */
 	for (i = 0; i < 2; i++) {
 		attr.bp_addr = (unsigned long)per_cpu_ptr(&asi_cr3, 0) + i * 8;
 		bp = perf_event_create_kernel_counter(&attr, 0, NULL, on_watch, NULL);

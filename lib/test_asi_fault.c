@@ -393,11 +393,32 @@ static void asi_test_log_of_offline_cpu(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, count_words(line + 1), num_possible_cpus());
 }
 
+/* Each of the two files tells which domain the other one is about, and the log remembers. */
+static void asi_test_log_names_domain(struct kunit *test)
+{
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_ABORT);
+	char *domains, *faults, *later, word[64];
+	struct asi_test_run r = {};
+
+	snprintf(word, sizeof(word), "domain %s id %llu ", asi_pg_table(asi)->name, asi->id);
+	asi_test_session(asi, &r, read_secret, NULL);
+	asi_test_expect_aborted(test, asi, &r);
+	domains = asi_test_debugfs(test, "asi/domains", false);
+	faults = asi_test_debugfs(test, "asi/faults", false);
+	asi_test_destroy(test, asi);
+	later = asi_test_debugfs(test, "asi/faults", false);
+
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(domains, word), "%sis not in %s", word, domains);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(faults, word), "%sis not in %s", word, faults);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(later, word), "%sis not in %s", word, later);
+}
+
 static struct kunit_case asi_fault_cases[] = {
 	KUNIT_CASE(asi_test_destroy_nmi_in_fault),
 	KUNIT_CASE_SLOW(asi_test_destroy_in_use),
 	KUNIT_CASE(asi_test_probed_fault),
 	KUNIT_CASE(asi_test_log_of_offline_cpu),
+	KUNIT_CASE(asi_test_log_names_domain),
 	KUNIT_CASE(asi_test_nothing_left),
 	{}
 };

@@ -6,6 +6,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
+#include <linux/vmalloc.h>
 
 #include <asm/espfix.h>
 
@@ -95,10 +96,113 @@ static void asi_test_table_of_another(struct kunit *test)
 	asi_destroy(asi);
 }
 
+/* Which of the first three pages at @p does a domain map?  A bit for each. */
+static unsigned int maps_pages(struct asi *asi, const char *p)
+{
+	unsigned int i, pages = 0;
+
+	for (i = 0; i < 3; i++)
+		pages |= pg_table_lookup(asi_pg_table(asi), (unsigned long)p + i * PAGE_SIZE,
+					 NULL) << i;
+
+	return pages;
+}
+
+/* What asi_map() has mapped, asi_unmap() of the same range unmaps, and no more. */
+static void asi_test_unmap_part_of_page(struct kunit *test)
+{
+	static const struct {
+		unsigned int start, size, pages;
+	} range[] = {
+		{ 0, 1, 1 }, { 8, 64, 1 }, { PAGE_SIZE - 1, 1, 1 },
+		{ PAGE_SIZE - 8, 16, 3 }, { 8, PAGE_SIZE, 3 }, { 8, 2 * PAGE_SIZE, 7 },
+		{ 0, 2 * PAGE_SIZE, 3 }, { PAGE_SIZE, 2 * PAGE_SIZE, 6 },
+	};
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_PRESERVE);
+	char *p = vmalloc(3 * PAGE_SIZE);
+	unsigned int i, all = 0;
+	int err;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	for (i = 0; i < ARRAY_SIZE(range); i++) {
+		err = asi_map(asi, p + range[i].start, range[i].size);
+		KUNIT_EXPECT_EQ_MSG(test, err, 0, "%u", i);
+		KUNIT_EXPECT_EQ_MSG(test, maps_pages(asi, p), range[i].pages, "%u", i);
+		err = asi_unmap(asi, p + range[i].start, range[i].size);
+		KUNIT_EXPECT_EQ_MSG(test, err, 0, "%u", i);
+		KUNIT_EXPECT_EQ_MSG(test, maps_pages(asi, p), 0, "%u", i);
+
+		/* With all three mapped, the others stay. */
+		err = asi_map(asi, p, 3 * PAGE_SIZE) ?:
+		      asi_unmap(asi, p + range[i].start, range[i].size);
+		KUNIT_EXPECT_EQ_MSG(test, err, 0, "%u", i);
+		KUNIT_EXPECT_EQ_MSG(test, maps_pages(asi, p), 7 & ~range[i].pages, "%u", i);
+		all |= asi_unmap(asi, p, 3 * PAGE_SIZE);
+	}
+	vfree(p);
+	KUNIT_EXPECT_EQ(test, all, 0);
+}
+
+/* Who wants no neighbours in the domain gets an error. */
+static void asi_test_map_pages(struct kunit *test)
+{
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_PRESERVE);
+	char *p = vmalloc(3 * PAGE_SIZE);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	asi_expect_refused(test, ASI_BAD_ARG, -EINVAL, asi_map_pages(NULL, p, PAGE_SIZE));
+	asi_expect_refused(test, ASI_BAD_ARG, -EINVAL, asi_map_pages(asi, p + 8, PAGE_SIZE));
+	asi_expect_refused(test, ASI_BAD_ARG, -EINVAL, asi_map_pages(asi, p, PAGE_SIZE + 1));
+	asi_expect_refused(test, ASI_BAD_ARG, -EINVAL, asi_map_pages(asi, p, 64));
+	asi_expect_refused(test, ASI_BAD_ADDRESS, -EFAULT, asi_map_pages(asi, p, 0));
+	KUNIT_EXPECT_EQ(test, maps_pages(asi, p), 0);
+	KUNIT_EXPECT_EQ(test, asi_map_pages(asi, p, 2 * PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, maps_pages(asi, p), 3);
+	KUNIT_EXPECT_EQ(test, asi_unmap(asi, p, 2 * PAGE_SIZE), 0);
+	vfree(p);
+}
+
+/* Memory that is freed stays mapped in the domain, and a debug kernel tells. */
+static void asi_test_free_mapped(struct kunit *test)
+{
+#ifdef CONFIG_DEBUG_ASI_FREE
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_PRESERVE);
+	long before, mapped, unmapped;
+	unsigned long p;
+	int err;
+
+	p = __get_free_pages(GFP_KERNEL, 1);
+	KUNIT_ASSERT_NE(test, p, 0);
+	/* The second of the two. */
+	err = asi_map(asi, (void *)(p + PAGE_SIZE), 8);
+	before = atomic_long_read(&asi_freed_mapped);
+	free_pages(p, 1);
+	mapped = atomic_long_read(&asi_freed_mapped) - before;
+	err = err ?: asi_unmap(asi, (void *)(p + PAGE_SIZE), 8);
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, mapped, 1);
+
+	p = __get_free_pages(GFP_KERNEL, 1);
+	KUNIT_ASSERT_NE(test, p, 0);
+	err = asi_map(asi, (void *)p, 2 * PAGE_SIZE) ?:
+	      asi_unmap(asi, (void *)p, 2 * PAGE_SIZE);
+	before = atomic_long_read(&asi_freed_mapped);
+	free_pages(p, 1);
+	unmapped = atomic_long_read(&asi_freed_mapped) - before;
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, unmapped, 0);
+#else
+	kunit_skip(test, "needs CONFIG_DEBUG_ASI_FREE");
+#endif
+}
+
 static struct kunit_case asi_map_cases[] = {
 	KUNIT_CASE(asi_test_maps_espfix),
 	KUNIT_CASE(asi_test_maps_module_percpu),
 	KUNIT_CASE(asi_test_table_of_another),
+	KUNIT_CASE(asi_test_unmap_part_of_page),
+	KUNIT_CASE(asi_test_map_pages),
+	KUNIT_CASE(asi_test_free_mapped),
 	KUNIT_CASE(asi_test_nothing_left),
 	{}
 };

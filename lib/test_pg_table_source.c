@@ -118,6 +118,9 @@ static void source_test_need_leaf(struct kunit *test)
 	int i, n = 0;
 
 	while (test_level(&kernel_pg_table, x->addr) != 2 && n < ARRAY_SIZE(more)) {
+		/* Whatever else is in a leaf of 1 GiB has leaves of 2 MiB then. */
+		if (test_level(&kernel_pg_table, x->addr) == 3)
+			set_memory_4k(x->addr, 1);
 		more[n] = alloc_pages(GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN, 9);
 		if (!more[n])
 			break;

@@ -713,6 +713,13 @@ static void prmem_test_batch_is_bounded(struct kunit *test)
 		wr_end();
 	}
 	wr_end();
+	/* Nor where somebody has an address in the window, with no other batch around. */
+	edit = wr_edit(x->c, x->obj);
+	wr_relax();
+	if (!IS_ERR(edit)) {
+		wr_put(edit, q, OLD);
+		wr_end();
+	}
 	ops = relaxed() - n;
 	KUNIT_EXPECT_EQ(test, too_long(), kept);
 	KUNIT_EXPECT_EQ(test, x->obj->q, OLD);

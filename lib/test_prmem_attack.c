@@ -12,6 +12,7 @@
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/prlist.h>
+#include <linux/set_memory.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -331,6 +332,17 @@ static void prmem_test_forged_pool(struct kunit *test)
 	expect_unchanged(test);
 }
 
+/*
+ * A descriptor that has been freed can be had again after a grace period, so that many of
+ * them, one after the other, take no page.  The second of two barriers waits for those that
+ * have been freed while the first period was under way.
+ */
+static void reuse_descriptors(void)
+{
+	rcu_barrier();
+	rcu_barrier();
+}
+
 /* Allocates, writes and frees, in short and in large pieces. */
 static int use_allocators(void)
 {
@@ -362,6 +374,7 @@ static int use_allocators(void)
 	}
 	bad += !!pmalloc_destroy_pool(pool);
 	bad += !!wr_cache_destroy(c);
+	reuse_descriptors();
 
 	return bad;
 }
@@ -382,9 +395,11 @@ static void prmem_test_forged_allocator_hints(struct kunit *test)
 	unsigned int *last = find_symbol(test, "prmem_last_slot"), good = *last;
 	atomic_t *nr_free = find_symbol(test, "prmem_nr_free");
 	static const int bad[] = { 0, 1, PRMEM_NR_SLOTS, INT_MAX, INT_MIN, -1, -512, 12345 };
-	long used = prmem_test_pages_used();
+	long used;
 	int i, nr;
 
+	reuse_descriptors();
+	used = prmem_test_pages_used();
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		WRITE_ONCE(*last, bad[i]);
 		KUNIT_EXPECT_EQ_MSG(test, use_allocators(), 0, "last %d", bad[i]);
@@ -438,6 +453,34 @@ static void prmem_test_forged_batch(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, wr_memcpy(x->obj[2], &x->before[2], sizeof(x->before[2])), 0);
 	expect_unchanged(test);
+}
+
+/* What the architecture says about .rodata is a variable that anybody can write to. */
+static void prmem_test_forged_readonly(struct kunit *test)
+{
+	unsigned long pfn = PHYS_PFN(__pa_symbol(&prmem_test_victims));
+	enum prmem_pfn_state state;
+	const char *name __maybe_unused = NULL;
+	bool overlaps, from_user = false;
+	unsigned long offset __maybe_unused;
+
+	prmem_test_need_protection(test);
+	if (system_state < SYSTEM_RUNNING)
+		kunit_skip(test, ".rodata is not read-only before user space runs");
+
+	scoped_guard(mutex, &prmem_mutex) {
+		kernel_set_to_readonly = 0;
+		state = prmem_pfn_state(pfn);
+		overlaps = prmem_overlaps(pfn, 1);
+#ifdef CONFIG_HARDENED_USERCOPY
+		from_user = prmem_check_usercopy(&prmem_test_victims, 1, false, &name, &offset);
+#endif
+		kernel_set_to_readonly = 1;
+	}
+
+	KUNIT_EXPECT_EQ(test, state, PRMEM_PFN_PROTECTED);
+	KUNIT_EXPECT_TRUE(test, overlaps);
+	KUNIT_EXPECT_FALSE(test, from_user);
 }
 
 static void set_links_to(struct kunit *test, u64 *victim, struct hlist_node *mine)
@@ -536,7 +579,7 @@ static void prmem_test_block_is_wiped(struct kunit *test)
 	unsigned long pfn[4];
 	unsigned int slot, i;
 
-	guard(mutex)(&prmem_mutex);
+	guard(mutex)(&prmem_grow_mutex);
 
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++)
 		__assign_bit(slot, had, prmem_blocks[slot].nr_pages);
@@ -567,7 +610,8 @@ static void prmem_test_block_is_wiped(struct kunit *test)
 							   PAGE_SIZE));
 		}
 	}
-	prmem_shrink();
+	scoped_guard(mutex, &prmem_mutex)
+		prmem_shrink();
 	if (!junk)
 		kunit_skip(test, "the block was none of those that had been filled");
 }
@@ -581,6 +625,7 @@ static struct kunit_case prmem_attack_cases[] = {
 	KUNIT_CASE(prmem_test_forged_pool),
 	KUNIT_CASE(prmem_test_forged_allocator_hints),
 	KUNIT_CASE(prmem_test_forged_batch),
+	KUNIT_CASE(prmem_test_forged_readonly),
 	KUNIT_CASE(prmem_test_forged_links),
 	KUNIT_CASE(prmem_test_more_tables),
 	KUNIT_CASE(prmem_test_block_is_wiped),

@@ -506,12 +506,15 @@ static void prmem_test_cache_usercopy_window(struct kunit *test)
 	/* What it may not have ends in an oops, as LKDTM shows: so ask before. */
 	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
 		size_t at = ranges[i].at, n = ranges[i].n;
+		unsigned long offset = ULONG_MAX;
 		const char *name = NULL;
 
-		KUNIT_EXPECT_EQ_MSG(test, prmem_check_usercopy(obj + at, n, true, &name),
+		KUNIT_EXPECT_EQ_MSG(test, prmem_check_usercopy(obj + at, n, true, &name, &offset),
 				    ranges[i].ok, "%zu bytes at %zu", n, at);
 		KUNIT_EXPECT_STREQ(test, name, "prmem_test");
-		KUNIT_EXPECT_FALSE_MSG(test, prmem_check_usercopy(obj + at, n, false, &name),
+		KUNIT_EXPECT_EQ(test, offset, at);
+		KUNIT_EXPECT_FALSE_MSG(test,
+				       prmem_check_usercopy(obj + at, n, false, &name, &offset),
 				       "%zu bytes to %zu", n, at);
 	}
 #endif

@@ -318,7 +318,8 @@ static void prmem_test_pool_refill(struct kunit *test)
 						modes[i].name);
 			last = obj;
 		}
-		KUNIT_EXPECT_FALSE(test, is_pmalloc_object(last - 1, 8));
+		/* Whoever has what is below, they are two objects. */
+		KUNIT_EXPECT_FALSE(test, is_pmalloc_object(last - 1, 16));
 		drop_pool(test, 0);
 	}
 }
@@ -377,7 +378,7 @@ static void prmem_test_pool_no_wait(struct kunit *test)
 	pool = new_pool(test, 0, 0, 3, PMALLOC_MODE_START_WR);
 	open = new_pool(test, 1, 0, 3, PMALLOC_MODE_WR);
 
-	mutex_lock(&prmem_mutex);
+	mutex_lock(&prmem_grow_mutex);
 	noio = memalloc_noio_save();
 	for (i = 0; i < 8; i++) {
 		obj = i % 2 ? pmalloc(pool, PAGE_SIZE) : pmalloc_nowait(pool, PAGE_SIZE);
@@ -387,7 +388,7 @@ static void prmem_test_pool_no_wait(struct kunit *test)
 	nr += !pmalloc_reserve(pool, PAGE_SIZE);
 	KUNIT_EXPECT_NULL(test, pmalloc(open, 8));
 	memalloc_noio_restore(noio);
-	mutex_unlock(&prmem_mutex);
+	mutex_unlock(&prmem_grow_mutex);
 	KUNIT_EXPECT_EQ(test, nr, 8 + 1);
 	KUNIT_EXPECT_NOT_NULL(test, pmalloc_nowait(pool, PAGE_SIZE));
 
@@ -483,6 +484,10 @@ static void prmem_test_pool_edit_bytes(struct kunit *test)
 	prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL,
 			     wr_edit_bytes(end - 2 * PAGE_SIZE, WR_BATCH_BYTES + 1));
 	prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL, wr_edit_bytes(end - 8, SIZE_MAX));
+	edit = wr_edit_bytes(end - 8, 0);
+	KUNIT_EXPECT_PTR_EQ(test, edit, ERR_PTR(-EINVAL));
+	if (!IS_ERR(edit))
+		wr_end();
 	prmem_expect_refused(test, PRMEM_FREED, -EINVAL, wr_edit_bytes(obj - 8, 8));
 
 	/* In a view the next page is not the next one in the window. */
@@ -520,7 +525,7 @@ static void prmem_test_pool_refuse(struct kunit *test)
 				     pmalloc_create_custom_pool(bad[i].refill, bad[i].order,
 								bad[i].mode));
 	}
-	prmem_expect_refused(test, PRMEM_BAD_ARG, 0, __pmalloc_create_pool(NULL, 0, 3, 0));
+	prmem_expect_refused(test, PRMEM_BAD_ARG, 0, __pmalloc_create_pool(NULL, NULL, 0, 3, 0));
 
 	pool = new_pool(test, 0, 0, -1, PMALLOC_MODE_WR);
 	prmem_expect_refused(test, PRMEM_BAD_ARG, 0, pmalloc(pool, 0));

@@ -317,14 +317,16 @@ static void prmem_test_walker_finds_mapping(struct kunit *test)
 	expect_found(test, "clean", false, false, false, false);
 	for (i = 1; i < TEST_TARGETS; i++) {
 		struct page *page = virt_to_page(prmem_test_direct(x->target[i]));
-		void *view = vmap(&page, 1, VM_MAP, PAGE_KERNEL);
+		void *view = vmap(&page, 1, VM_MAP, PAGE_KERNEL_RO);
+		unsigned int level;
+		pte_t *pte;
 
 		KUNIT_ASSERT_NOT_NULL(test, view);
-		expect_found(test, "writable", true, false, false, false);
-		vunmap(view);
-		view = vmap(&page, 1, VM_MAP, PAGE_KERNEL_RO);
-		KUNIT_ASSERT_NOT_NULL(test, view);
 		expect_found(test, "read-only", false, false, false, false);
+		/* Nobody else would make such an entry. */
+		pte = lookup_address((unsigned long)view, &level);
+		set_pte(pte, pfn_pte(page_to_pfn(page), PAGE_KERNEL));
+		expect_found(test, "writable", true, false, false, false);
 		vunmap(view);
 	}
 	vm_unmap_aliases();
@@ -501,6 +503,84 @@ static void prmem_test_one_window(struct kunit *test)
 	migrate_enable();
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_EQ(test, prlist_init(&prmem_test_list), 0);
+}
+
+/* A batch that has a window of somebody else in it, who has a batch in that. */
+static void prmem_test_batch_in_window_in_batch(struct kunit *test)
+{
+	struct temp_mm *t = temp_mm_alloc(1, "prmem_test"), *t2 = temp_mm_alloc(1, "prmem_test");
+	struct page *page = alloc_page(GFP_KERNEL);
+	long refused = prmem_test_refused_all();
+	struct prmem_test *x = test->priv;
+	bool open, off, closed;
+	int err, third;
+
+	prmem_test_need_protection(test);
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	KUNIT_ASSERT_NOT_NULL(test, t2);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(temp_mm_map(t, &page, 1, TEMP_MM_PROT_RW)));
+	KUNIT_ASSERT_FALSE(test, IS_ERR(temp_mm_map(t2, &page, 1, TEMP_MM_PROT_RW)));
+
+	err = wr_begin();
+	err |= temp_mm_use(t);
+	err |= wr_begin();
+	err |= wr_assign(x->obj->q, 1);
+	err |= temp_mm_use(t2);
+	third = wr_begin();
+	if (!third)
+		wr_end();
+	temp_mm_unuse(t2);
+	wr_end();
+	temp_mm_unuse(t);
+	open = prmem_test_reads(prmem_test_alias(x->obj));
+	err |= wr_assign(x->obj->l, 2);
+	wr_end();
+	off = irqs_disabled();
+	closed = !prmem_test_reads(prmem_test_alias(x->obj));
+	if (off)
+		local_irq_enable();
+	refused = prmem_test_refused_all() - refused;
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, third, -EPERM);
+	KUNIT_EXPECT_EQ(test, refused, 1);
+	KUNIT_EXPECT_TRUE(test, open);
+	KUNIT_EXPECT_FALSE(test, off);
+	KUNIT_EXPECT_TRUE(test, closed);
+	KUNIT_EXPECT_EQ(test, preempt_count(), 0);
+	KUNIT_EXPECT_EQ(test, x->obj->q, 1);
+	KUNIT_EXPECT_EQ(test, x->obj->l, 2);
+	temp_mm_unmap(t);
+	temp_mm_unmap(t2);
+	temp_mm_free(t);
+	temp_mm_free(t2);
+	__free_page(page);
+}
+
+/* Memory that has failed stays with nobody. */
+static void prmem_test_block_poisoned(struct kunit *test)
+{
+#ifdef CONFIG_MEMORY_FAILURE
+	const unsigned int order = PRMEM_MIN_ORDER;
+	void *block = wr_block_alloc(order, WR_BLOCK_RO);
+	long freed = atomic_long_read(&wr_block_stats.freed);
+	struct page *page;
+
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	page = virt_to_page(block) + 3;
+	SetPageHWPoison(page);
+	wr_block_free(block, order);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&wr_block_stats.freed), freed);
+	KUNIT_EXPECT_EQ(test, page_count(virt_to_page(block)), 1);
+	KUNIT_EXPECT_FALSE(test, prmem_test_writes(block));
+	ClearPageHWPoison(page);
+	if (atomic_long_read(&wr_block_stats.freed) == freed)
+		wr_block_free(block, order);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&wr_block_stats.freed), freed + 1);
+#else
+	kunit_skip(test, "needs CONFIG_MEMORY_FAILURE");
+#endif
 }
 
 struct tearing {
@@ -883,11 +963,13 @@ static struct kunit_case prmem_x86_cases[] = {
 	KUNIT_CASE(prmem_test_walker_finds_window),
 	KUNIT_CASE(prmem_test_walker_finds_pg_table),
 	KUNIT_CASE(prmem_test_one_window),
+	KUNIT_CASE(prmem_test_batch_in_window_in_batch),
 	KUNIT_CASE(prmem_test_not_torn),
 	KUNIT_CASE(prmem_test_no_stale_translation),
 	KUNIT_CASE(prmem_test_refuse_nmi),
 	KUNIT_CASE(prmem_test_no_split),
 	KUNIT_CASE(prmem_test_blocks),
+	KUNIT_CASE(prmem_test_block_poisoned),
 	KUNIT_CASE(prmem_test_cpu_hotplug),
 	KUNIT_CASE(prmem_test_walker_is_clean),
 	{}

@@ -12,6 +12,7 @@
 #include <linux/export.h>
 #include <linux/hardirq.h>
 #include <linux/init.h>
+#include <linux/ratelimit.h>
 #include <linux/set_memory.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
@@ -26,9 +27,16 @@
 struct prmem_block prmem_blocks[PRMEM_NR_SLOTS] __wr_after_init_private;
 unsigned long prmem_base __ro_after_init;
 bool prmem_unprotected __ro_after_init;
+/* kernel_set_to_readonly says so, too, and anybody can write to that. */
+bool prmem_static_ro __ro_after_init;
 DEFINE_STATIC_KEY_FALSE(prmem_ready);
-/* Held by those who get memory, create, protect or destroy. */
+/*
+ * Held by those who protect, destroy, or look at all there is.  Nobody waits for memory
+ * with it held, so that those who free memory for others can take it.
+ */
 DEFINE_MUTEX(prmem_mutex);
+/* Held by those who get memory.  It comes first; see prmem_may_grow(). */
+DEFINE_MUTEX(prmem_grow_mutex);
 struct prmem_stats prmem_stats;
 
 static bool prmem_panic __ro_after_init;
@@ -40,6 +48,7 @@ struct temp_mm_percpu prmem_mms = {
 };
 
 DEFINE_PER_CPU(struct prmem_batch, prmem_batch);
+DEFINE_PER_CPU(struct prmem_batch, prmem_outer_batch);
 
 /* The error, a word for debugfs, a line for the log. */
 static const struct {
@@ -63,23 +72,30 @@ static const struct {
 	[PRMEM_IRQS_ON] = { -EPERM, "interrupts", "interrupts are on in a batch" },
 	[PRMEM_BAD_LIST] = { -EINVAL, "list", "links of a list do not match" },
 	[PRMEM_BUSY] = { -EBUSY, "busy", "objects are left" },
+	[PRMEM_MAPPED] = { -EINVAL, "map", "protected pages are to be mapped writable" },
+	[PRMEM_LET_GO] = { -EINVAL, "free", "protected pages are to be freed" },
 };
 
 static_assert(ARRAY_SIZE(prmem_refusals) == PRMEM_NR_REFUSALS);
 
-/* Count, name the caller once for each kind of mistake, and return the error. */
+/* For each kind of mistake: what is harmless must not hide for long what is not. */
+static struct ratelimit_state prmem_warned[PRMEM_NR_REFUSALS] = {
+	[0 ... PRMEM_NR_REFUSALS - 1] = RATELIMIT_STATE_INIT(prmem_warned[0],
+							     DEFAULT_RATELIMIT_INTERVAL,
+							     DEFAULT_RATELIMIT_BURST),
+};
+
+/* Count, name the caller if that has not been much of late, and return the error. */
 noinline __cold int prmem_refuse(enum prmem_refusal why, const void *addr,
 				 unsigned long caller)
 {
-	static unsigned long warned;
-
 	atomic_long_inc(&prmem_stats.refused[why]);
 	trace_prmem_refuse(prmem_refusals[why].word, addr, caller);
 	if (prmem_panic)
 		panic("prmem: %s; caller is %pS", prmem_refusals[why].line, (void *)caller);
 
 	/* The caller may hold a lock that the console takes. */
-	if (!test_and_set_bit(why, &warned))
+	if (__ratelimit(&prmem_warned[why]))
 		printk_deferred(pr_fmt("%s; %s, caller is %pS\n"), prmem_refusals[why].line,
 				why == PRMEM_IRQS_ON ? "off again" : "refused", (void *)caller);
 
@@ -261,7 +277,7 @@ prmem_check_slot(const struct prmem_page *page, const struct prmem_owner *owner,
 		return PRMEM_BAD_RANGE;
 
 	bit = BIT(slot);
-	if (unlikely(!(READ_ONCE(head->used) & ~READ_ONCE(head->dying) & bit)))
+	if (unlikely(!(prmem_live(head) & bit)))
 		return PRMEM_FREED;
 
 	/* No sum of what the caller says: it could overflow. */
@@ -828,6 +844,9 @@ EXPORT_SYMBOL_GPL(__wr_copy);
  * @src: where from, kernel memory
  * @n: how many bytes
  *
+ * What goes beyond the end of an object of a cache is refused; of a pool, only what
+ * goes beyond all that it has handed out in that place.
+ *
  * Readers can see any part of it done, and words torn.  Interrupts are off for one
  * page at a time.
  *
@@ -862,6 +881,24 @@ int wr_memset(void *dst, int c, size_t n)
 }
 EXPORT_SYMBOL_GPL(wr_memset);
 
+/*
+ * A batch begins in the window of a temporary mm that is not prmem's, and that may be
+ * in a batch itself.  This is put aside until the inner one ends.  More than that is a
+ * caller who is lost.
+ */
+static noinline __cold bool prmem_put_aside(const struct prmem_batch *b)
+{
+	struct prmem_batch *outer = this_cpu_ptr(&prmem_outer_batch);
+
+	if (!b->depth)
+		return true;
+	if (outer->depth)
+		return false;
+	*outer = *b;
+
+	return true;
+}
+
 static __always_inline int prmem_begin(unsigned long caller)
 {
 	struct prmem_window w;
@@ -872,6 +909,12 @@ static __always_inline int prmem_begin(unsigned long caller)
 
 	b = this_cpu_ptr(&prmem_batch);
 	if (w.prev) {
+		if (likely(!mm_is_temporary(w.prev))) {
+			__this_cpu_write(prmem_outer_batch.depth, 0);
+		} else if (!prmem_put_aside(b)) {
+			prmem_close(&w);
+			return -EPERM;
+		}
 		b->window = w;
 		b->depth = 0;
 		b->ops = 0;
@@ -894,11 +937,12 @@ static __always_inline int prmem_begin(unsigned long caller)
  * still checks what it is told.  Interrupts are off in a batch, and nothing may
  * sleep.  They stay off, unless it calls wr_relax(): one of more than %WR_BATCH_OPS
  * writes or %WR_BATCH_BYTES bytes should, and is counted and reported if it does not.
- * Readers can see a part of the writes done.  Batches nest.
+ * Readers can see a part of the writes done.  Batches nest; with a window of temp_mm_use()
+ * in between, once.
  *
  * Context: Any but NMI.
  *
- * Return: 0; or -EPERM in an NMI, or before there are windows.
+ * Return: 0; or -EPERM in an NMI, before there are windows, or nested in that way twice.
  */
 int wr_begin(void)
 {
@@ -923,8 +967,8 @@ void *__wr_edit(const struct wr_cache *c, const void *obj, size_t size)
 	enum prmem_refusal why;
 	void *alias;
 
-	/* Interrupts are off while it is written. */
-	if (unlikely(size > WR_BATCH_BYTES))
+	/* Interrupts are off while it is written.  What is of no size is in no object. */
+	if (unlikely(!size || size > WR_BATCH_BYTES))
 		return ERR_PTR(prmem_refuse(PRMEM_BAD_ARG, obj, _RET_IP_));
 
 	if (unlikely(prmem_begin(_RET_IP_)))

@@ -36,6 +36,9 @@
 #define PRMEM_LAST_ORDER	1
 #define PRMEM_LAST_SLOTS	(PRMEM_NR_SLOTS / 4)
 
+/* How often to look for pages in a row, each time with the window open. */
+#define PRMEM_CLAIM_TRIES	8
+
 /* Free pages that allocations in atomic context find, mostly. */
 #define PRMEM_RESERVE_PAGES	128
 
@@ -130,6 +133,8 @@ enum prmem_refusal {
 	PRMEM_IRQS_ON,
 	PRMEM_BAD_LIST,
 	PRMEM_BUSY,
+	PRMEM_MAPPED,
+	PRMEM_LET_GO,
 	PRMEM_NR_REFUSALS,
 	PRMEM_OK = PRMEM_NR_REFUSALS,
 };
@@ -145,8 +150,9 @@ extern struct prmem_stats prmem_stats;
 
 extern struct prmem_block prmem_blocks[PRMEM_NR_SLOTS];
 extern unsigned long prmem_base;
-extern struct mutex prmem_mutex;
+extern struct mutex prmem_mutex, prmem_grow_mutex;
 extern bool prmem_unprotected;
+extern bool prmem_static_ro;
 
 /* A cache for descriptors, which no wr_*() writes. */
 #define DEFINE_PRMEM_CACHE(_name, _type)				\
@@ -193,6 +199,19 @@ static __always_inline bool prmem_block_has(const struct prmem_block *b, unsigne
 static inline struct prmem_page *prmem_pages(const struct prmem_block *b)
 {
 	return pfn_to_kaddr(b->pfn);
+}
+
+/* Slots of a slab that are allocated, and have not been freed. */
+static __always_inline unsigned long prmem_live(const struct prmem_page *slab)
+{
+	/*
+	 * Before used.  A slot that is neither dying nor free now is live; the other way
+	 * round it could be reclaimed in between.  Pairs with the order of the two
+	 * locked instructions in prmem_reclaim().
+	 */
+	unsigned long dying = smp_load_acquire(&slab->dying);
+
+	return READ_ONCE(slab->used) & ~dying;
 }
 
 /*
@@ -286,6 +305,8 @@ struct prmem_batch {
 };
 
 DECLARE_PER_CPU(struct prmem_batch, prmem_batch);
+/* One that goes on when the batch ends that is in a window in it. */
+DECLARE_PER_CPU(struct prmem_batch, prmem_outer_batch);
 
 void prmem_batch_too_long(struct prmem_batch *b);
 
@@ -326,6 +347,10 @@ enum prmem_pfn_state {
 
 enum prmem_pfn_state prmem_pfn_state(unsigned long pfn);
 bool prmem_overlaps(unsigned long pfn, unsigned long nr);
+
+bool prmem_frames_protected(unsigned long pfn, unsigned long nr);
+void prmem_frames_add(unsigned int slot);
+void prmem_frames_remove(unsigned int slot);
 
 /**
  * struct prmem_check - what prmem_check() has found

@@ -13,6 +13,7 @@
 #include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/printk.h>
+#include <linux/ratelimit.h>
 
 #include <asm/tlbflush.h>
 
@@ -21,11 +22,11 @@
 /*
  * Is the batch of this CPU what is going on?  Interrupts are off.  Its window may have
  * been closed since, because the one who has begun it has slept or died; what is
- * loaded tells.
+ * loaded tells, and that is what CR3 has.
  */
 static __always_inline bool prmem_in_batch(const struct prmem_batch *b)
 {
-	return b->depth && this_cpu_read(cpu_tlbstate.loaded_mm) == b->window.mm;
+	return b->depth && temporary_mm_is_loaded(b->window.mm);
 }
 
 /* Let interrupts in, and go on. */
@@ -54,12 +55,12 @@ static void prmem_batch_reopen(struct prmem_batch *b)
  */
 noinline __cold void prmem_batch_too_long(struct prmem_batch *b)
 {
-	static unsigned long warned;
+	static DEFINE_RATELIMIT_STATE(warned, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
 
 	b->too_long = true;
 	atomic_long_inc(&prmem_stats.too_long);
 	/* The caller may hold a lock that the console takes. */
-	if (!test_and_set_bit(0, &warned))
+	if (__ratelimit(&warned))
 		printk_deferred(pr_fmt("batch is too long without wr_relax(), begun by %pS\n"),
 				(void *)b->caller);
 }
@@ -134,6 +135,7 @@ EXPORT_SYMBOL_GPL(wr_relax);
 void wr_end(void)
 {
 	struct prmem_batch *b = prmem_this_batch(_RET_IP_);
+	struct prmem_window w;
 	unsigned long corrupt;
 
 	if (unlikely(!b))
@@ -146,7 +148,12 @@ void wr_end(void)
 
 	corrupt = b->corrupt;
 	temporary_mm_unlend(b->window.prev);
-	prmem_close(&b->window);
+	w = b->window;
+	if (unlikely(__this_cpu_read(prmem_outer_batch.depth))) {
+		*b = *this_cpu_ptr(&prmem_outer_batch);
+		__this_cpu_write(prmem_outer_batch.depth, 0);
+	}
+	prmem_close(&w);
 	if (unlikely(corrupt))
 		prmem_report_list(corrupt);
 }

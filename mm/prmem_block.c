@@ -5,7 +5,9 @@
  */
 #define pr_fmt(fmt) "prmem: " fmt
 
+#include <linux/bitmap.h>
 #include <linux/init.h>
+#include <linux/jiffies.h>
 #include <linux/kmemleak.h>
 #include <linux/log2.h>
 #include <linux/pgalloc.h>
@@ -20,12 +22,18 @@
 
 const struct prmem_owner prmem_meta = { .name = "metadata", .kind = PRMEM_KIND_META };
 
-/* Blocks to look into with interrupts off, before an allocation fails or grows. */
-#define PRMEM_MAX_BLOCKS	16
+/* Slots and pages to look at with interrupts off; the last block may be one too many. */
+#define PRMEM_MAX_LOOKS		1024
+
+/* Blocks to give back with the same two grace periods. */
+#define PRMEM_MAX_GONE		64
 
 static pmd_t *prmem_tables[PRMEM_NR_TABLES] __ro_after_init;
 
-/* Hints, which may be wrong: where a page was free last, how many there are. */
+/* Slots of blocks that have free pages. */
+static DECLARE_BITMAP(prmem_slots_free, PRMEM_NR_SLOTS) __wr_after_init_private;
+
+/* Hints, which may be wrong: where to look first for free pages, how many there are. */
 static unsigned int prmem_last_slot;
 static atomic_t prmem_nr_free;
 
@@ -53,7 +61,13 @@ static bool prmem_claim_run(struct prmem_block *b, unsigned int first, unsigned 
 		WRITE_ONCE(pages[first + i].head, head);
 	}
 	WRITE_ONCE(pages[first].nr, nr);
-	atomic_sub(nr, (atomic_t *)prmem_rw(&b->free));
+	if (!atomic_sub_return(nr, (atomic_t *)prmem_rw(&b->free))) {
+		clear_bit(b - prmem_blocks, prmem_rw(prmem_slots_free));
+		/* Pairs with the one of prmem_give_back(): one of the two sees the other. */
+		smp_mb__after_atomic();
+		if (atomic_read(&b->free))
+			set_bit(b - prmem_blocks, prmem_rw(prmem_slots_free));
+	}
 	atomic_sub(nr, &prmem_nr_free);
 
 	return true;
@@ -84,27 +98,38 @@ static u32 prmem_claim_in(struct prmem_block *b, const struct prmem_owner *owner
  *
  * They are zero.  Their metadata has @owner, the first page, the index, the number.
  *
+ * This looks at a bounded number of blocks, and the next call at others.  A single
+ * page is found in the first block that has one.  Who needs several in a row can close
+ * the window and try again, up to %PRMEM_CLAIM_TRIES times.
+ *
  * Context: A window is open.
  *
  * Return: number of the first page, or 0 if there are none.
  */
 u32 prmem_claim(const struct prmem_owner *owner, unsigned int nr)
 {
-	unsigned int i, slot = 0, last = READ_ONCE(prmem_last_slot);
-	unsigned int tries = PRMEM_MAX_BLOCKS;
+	unsigned int slot, last = READ_ONCE(prmem_last_slot) % PRMEM_NR_SLOTS;
+	int looks = PRMEM_MAX_LOOKS;
 	struct prmem_block *b;
 	u32 head = 0;
 
-	for (i = 0; nr && i < PRMEM_NR_SLOTS && tries && !head; i++) {
-		slot = (last + i) % PRMEM_NR_SLOTS;
+	if (!nr)
+		return 0;
+
+	for_each_set_bit_wrap(slot, prmem_slots_free, PRMEM_NR_SLOTS, last) {
+		/* Where there was nothing, the next one does not look again. */
+		WRITE_ONCE(prmem_last_slot, slot);
+		if (looks <= 0)
+			break;
+		looks--;
 		b = &prmem_blocks[slot];
 		if (!READ_ONCE(b->nr_pages) || atomic_read(&b->free) < (int)nr)
 			continue;
 		head = prmem_claim_in(b, owner, nr);
-		tries--;
+		if (head)
+			break;
+		looks -= b->nr_pages;
 	}
-	/* Where there was nothing, the next one does not look again. */
-	WRITE_ONCE(prmem_last_slot, slot);
 
 	return head;
 }
@@ -140,6 +165,10 @@ void prmem_give_back(struct prmem_page *page, const struct prmem_owner *owner)
 	rw = prmem_rw(page);
 	memset((void *)rw + sizeof(rw->owner), 0, sizeof(*rw) - sizeof(rw->owner));
 	atomic_inc((atomic_t *)prmem_rw(&b->free));
+	/* Pairs with the one of prmem_claim_run(). */
+	smp_mb__after_atomic();
+	if (!test_bit(slot, prmem_slots_free))
+		set_bit(slot, prmem_rw(prmem_slots_free));
 	/* Pairs with cmpxchg() in prmem_claim_run(). */
 	smp_store_release(&rw->owner, NULL);
 	atomic_inc(&prmem_nr_free);
@@ -185,11 +214,21 @@ static int prmem_map_slot(unsigned int slot, unsigned long pfn, unsigned int nr)
 	return 0;
 }
 
-static void prmem_unmap_slot(unsigned int slot)
-{
-	pmd_t pmd = *prmem_pmd(slot);
+/* A slot that is to lead nowhere, and what it has led to. */
+struct prmem_gone {
+	unsigned int slot;
+	unsigned int nr;	/* pages */
+	pmd_t pmd;
+};
 
-	pmd_clear(prmem_pmd(slot));
+static void prmem_unmap_slots(struct prmem_gone *gone, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		gone[i].pmd = *prmem_pmd(gone[i].slot);
+		pmd_clear(prmem_pmd(gone[i].slot));
+	}
 	temp_mm_percpu_changed(&prmem_mms);
 
 	/*
@@ -198,7 +237,11 @@ static void prmem_unmap_slot(unsigned int slot)
 	 */
 	synchronize_rcu();
 
-	if (!pmd_leaf(pmd)) {
+	for (i = 0; i < n; i++) {
+		pmd_t pmd = gone[i].pmd;
+
+		if (pmd_leaf(pmd))
+			continue;
 		paravirt_release_pte(pmd_pfn(pmd));
 		pte_free_kernel(&init_mm, (pte_t *)pmd_page_vaddr(pmd));
 	}
@@ -210,7 +253,7 @@ static void prmem_unmap_slot(unsigned int slot)
  * @from: what it is
  * @to: what it is to be
  *
- * prmem_mutex is ordinary memory.  Were it broken, two blocks could get the same
+ * A mutex is ordinary memory.  Were it broken, two blocks could get the same
  * slot, and the metadata of one lead to writes to the other.
  *
  * Return: true; false if it was something else than @from.
@@ -272,6 +315,8 @@ static int prmem_fill_block(unsigned int slot, unsigned long pfn, unsigned int n
 	atomic_set(&rw->free, nr - nr_meta);
 	/* Pairs with smp_load_acquire() in prmem_block_has(). */
 	smp_store_release(&rw->nr_pages, nr);
+	set_bit(slot, prmem_rw(prmem_slots_free));
+	prmem_frames_add(slot);
 	prmem_close(&w);
 
 	return 0;
@@ -281,12 +326,15 @@ static int prmem_add_block(unsigned int order)
 {
 	unsigned int i, nr = 1U << order, nr_meta = PFN_UP(nr * sizeof(struct prmem_page));
 	unsigned int slot = prmem_free_slot();
+	struct prmem_gone gone = { .slot = slot };
 	int err = -ENOMEM;
 	struct page *page;
 	void *block;
 
-	if (slot == PRMEM_NR_SLOTS)
+	if (slot == PRMEM_NR_SLOTS) {
+		pr_warn_once("there is room for no more blocks, whatever memory is free\n");
 		return -ENOSPC;
+	}
 
 	block = wr_block_alloc(order, prmem_unprotected ? WR_BLOCK_RW : WR_BLOCK_RO);
 	if (!block)
@@ -313,7 +361,7 @@ static int prmem_add_block(unsigned int order)
 	return 0;
 
 unmap:
-	prmem_unmap_slot(slot);
+	prmem_unmap_slots(&gone, 1);
 free:
 	wr_block_free(block, order);
 fail:
@@ -335,109 +383,161 @@ static bool prmem_last_resort(void)
 	return taken < PRMEM_LAST_SLOTS;
 }
 
-/**
- * prmem_grow - get more memory
- * @nr: pages that are wanted one after the other
- *
- * A block, or the largest piece that can be had.
- *
- * Context: Process context, with prmem_mutex held; sleeps.
- *
- * Return: 0 or a negative error.
- */
-int prmem_grow(unsigned int nr)
+/* Begins with a piece of @order; returns the order of what there is, or an error. */
+static int prmem_grow_by(unsigned int nr, int order)
 {
-	int order, err;
+	int err;
 
-	lockdep_assert_held(&prmem_mutex);
+	lockdep_assert_held(&prmem_grow_mutex);
 
-	for (order = WR_BLOCK_ORDER; order >= PRMEM_LAST_ORDER; order--) {
+	for (; order >= PRMEM_LAST_ORDER; order--) {
 		if (order < PRMEM_MIN_ORDER && !prmem_last_resort())
 			break;
 		if ((1U << order) - PFN_UP((1U << order) * sizeof(struct prmem_page)) < nr)
 			break;
 		err = prmem_add_block(order);
 		if (err != -ENOMEM)
-			return err;
+			return err ?: order;
 	}
 
 	return -ENOMEM;
 }
 
-/* A block that nobody owns a page of goes back; its pages are claimed first. */
-static void prmem_remove_block(unsigned int slot)
+/**
+ * prmem_grow - get more memory
+ * @nr: pages that are wanted one after the other
+ *
+ * A block, or the largest piece that can be had.
+ *
+ * Context: Process context, with prmem_grow_mutex held; sleeps.
+ *
+ * Return: 0 or a negative error.
+ */
+int prmem_grow(unsigned int nr)
 {
-	struct prmem_block *b = &prmem_blocks[slot], *rw;
-	unsigned int i, nr = b->nr_pages, nr_meta = b->nr_meta;
-	void *block = pfn_to_kaddr(b->pfn);
+	return min(prmem_grow_by(nr, WR_BLOCK_ORDER), 0);
+}
+
+/* A block that nobody owns a page of is not there any more, as soon as all are claimed. */
+static bool prmem_hide_block(struct prmem_block *b)
+{
 	struct prmem_window w;
+	struct prmem_block *rw;
 	bool claimed;
 
 	if (WARN_ON_ONCE(prmem_open(&w)))
-		return;
-	claimed = prmem_claim_run(b, nr_meta, nr - nr_meta, &prmem_meta);
+		return false;
+	claimed = prmem_claim_run(b, b->nr_meta, b->nr_pages - b->nr_meta, &prmem_meta);
 	rw = prmem_rw(b);
-	if (claimed)
+	if (claimed) {
 		WRITE_ONCE(rw->nr_pages, 0);
+		prmem_frames_remove(b - prmem_blocks);
+	}
 	prmem_close(&w);
-	if (!claimed)
-		return;
 
-	/*
-	 * Whoever has found the block, by an address or while looking for pages, is
-	 * done before its slot goes away: with a window open, interrupts are off.
-	 */
-	synchronize_rcu();
-	prmem_unmap_slot(slot);
-	prmem_replace(&prmem_blocks[slot].taken, 1, 0);
-	for (i = 0; i < nr; i++)
+	return claimed;
+}
+
+/* Blocks that are too much, up to @max of them; nobody finds them any more. */
+static unsigned int prmem_hide_blocks(struct prmem_gone *gone, unsigned int max)
+{
+	unsigned int slot, nr, n = 0;
+	struct prmem_block *b;
+
+	for (slot = 0; slot < PRMEM_NR_SLOTS && n < max; slot++) {
+		b = &prmem_blocks[slot];
+		nr = b->nr_pages;
+		if (!nr || atomic_read(&b->free) != nr - b->nr_meta)
+			continue;
+		if (atomic_read(&prmem_nr_free) - atomic_read(&b->free) >= PRMEM_RESERVE_PAGES &&
+		    prmem_hide_block(b))
+			gone[n++] = (struct prmem_gone){ .slot = slot, .nr = nr };
+	}
+
+	return n;
+}
+
+static void prmem_remove_block(const struct prmem_gone *gone)
+{
+	void *block = pfn_to_kaddr(prmem_blocks[gone->slot].pfn);
+	unsigned int i;
+
+	for (i = 0; i < gone->nr; i++)
 		set_page_private(virt_to_page(block) + i, 0);
+	/* Only now another block may get the slot. */
+	prmem_replace(&prmem_blocks[gone->slot].taken, 1, 0);
 	kmemleak_free(block);
-	wr_block_free(block, ilog2(nr));
-	trace_prmem_protect(block, nr, false);
+	wr_block_free(block, ilog2(gone->nr));
+	trace_prmem_protect(block, gone->nr, false);
 }
 
 /**
  * prmem_shrink - give blocks back that nobody uses, but for a reserve
  *
+ * Many of them at a time, because each time takes two grace periods.
+ *
  * Context: Process context, with prmem_mutex held; sleeps.
  */
 void prmem_shrink(void)
 {
-	struct prmem_block *b;
-	unsigned int slot;
+	struct prmem_gone gone[PRMEM_MAX_GONE];
+	unsigned int i, n;
 
 	lockdep_assert_held(&prmem_mutex);
 
-	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
-		b = &prmem_blocks[slot];
-		if (!b->nr_pages || atomic_read(&b->free) != b->nr_pages - b->nr_meta)
-			continue;
-		if (atomic_read(&prmem_nr_free) - atomic_read(&b->free) >= PRMEM_RESERVE_PAGES)
-			prmem_remove_block(slot);
-	}
+	do {
+		n = prmem_hide_blocks(gone, ARRAY_SIZE(gone));
+		if (!n)
+			return;
+
+		/*
+		 * Whoever has found one of the blocks, by an address or while looking for
+		 * pages, is done before its slot goes away: with a window open, interrupts
+		 * are off.
+		 */
+		synchronize_rcu();
+		prmem_unmap_slots(gone, n);
+		for (i = 0; i < n; i++)
+			prmem_remove_block(&gone[i]);
+	} while (n == ARRAY_SIZE(gone));
 }
 
 /**
  * prmem_may_grow - may this caller sleep for more memory?
  * @gfp: what the caller says
  *
- * What is held while memory is reclaimed for somebody is held for all, so those
- * who may not wait for file systems or devices can't wait for it either.
+ * The holder of prmem_grow_mutex may wait for memory, so to wait for the mutex is to
+ * wait for memory.  Those who may not wait for file systems or devices can't do it, nor
+ * those for whom others wait to get memory: they have PF_MEMALLOC.
  *
  * Return: true if so.
  */
 bool prmem_may_grow(gfp_t gfp)
 {
-	return (current_gfp_context(gfp) & GFP_KERNEL) == GFP_KERNEL;
+	return (current_gfp_context(gfp) & GFP_KERNEL) == GFP_KERNEL &&
+		!(current->flags & PF_MEMALLOC);
 }
+
+/*
+ * Where no block is to be had the reserve is made of what is, and the search for one,
+ * which is work for all of the machine, is not begun again by each allocation.
+ */
+static unsigned long prmem_next_refill = INITIAL_JIFFIES;	/* a hint */
 
 static void prmem_refill_work(struct work_struct *work)
 {
-	guard(mutex)(&prmem_mutex);
+	int order = WR_BLOCK_ORDER, got = 0;
 
-	if (atomic_read(&prmem_nr_free) < PRMEM_RESERVE_PAGES)
-		prmem_grow(1);
+	guard(mutex)(&prmem_grow_mutex);
+
+	while (order >= 0 && got < PRMEM_RESERVE_PAGES &&
+	       atomic_read(&prmem_nr_free) < PRMEM_RESERVE_PAGES) {
+		order = prmem_grow_by(1, order);
+		if (order >= 0)
+			got += 1 << order;
+	}
+	if (order != WR_BLOCK_ORDER)
+		WRITE_ONCE(prmem_next_refill, jiffies + HZ);
 }
 
 static DECLARE_WORK(prmem_refill_item, prmem_refill_work);
@@ -449,7 +549,8 @@ static DECLARE_WORK(prmem_refill_item, prmem_refill_work);
  */
 void prmem_refill(void)
 {
-	if (atomic_read(&prmem_nr_free) < PRMEM_RESERVE_PAGES)
+	if (atomic_read(&prmem_nr_free) < PRMEM_RESERVE_PAGES &&
+	    time_after_eq(jiffies, READ_ONCE(prmem_next_refill)))
 		schedule_work(&prmem_refill_item);
 }
 
@@ -470,7 +571,7 @@ enum prmem_pfn_state prmem_pfn_state(unsigned long pfn)
 	unsigned int slot;
 
 	if (pfn - first < nr)
-		return kernel_set_to_readonly ? PRMEM_PFN_PROTECTED : PRMEM_PFN_NONE;
+		return prmem_static_ro ? PRMEM_PFN_PROTECTED : PRMEM_PFN_NONE;
 
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
 		b = &prmem_blocks[slot];
@@ -503,7 +604,7 @@ bool prmem_overlaps(unsigned long pfn, unsigned long nr)
 	const struct prmem_block *b;
 	unsigned int slot;
 
-	if (kernel_set_to_readonly && pfn < last && first < pfn + nr)
+	if (prmem_static_ro && pfn < last && first < pfn + nr)
 		return true;
 
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
@@ -513,6 +614,16 @@ bool prmem_overlaps(unsigned long pfn, unsigned long nr)
 	}
 
 	return false;
+}
+
+/**
+ * prmem_mark_readonly - .rodata, and variables in it, are about to become read-only
+ *
+ * For mark_rodata_ro().
+ */
+void prmem_mark_readonly(void)
+{
+	prmem_static_ro = true;
 }
 
 static int __init prmem_init(void)
@@ -534,8 +645,18 @@ static int __init prmem_init(void)
 	static_branch_enable(&prmem_ready);
 	if (prmem_unprotected)
 		pr_warn("off: caches and pools are NOT protected\n");
+	else
+		pr_info("on: %u KiB of variables, room for %u blocks of 2 MiB\n",
+			nr << (PAGE_SHIFT - 10), PRMEM_NR_SLOTS - 1);
 
-	guard(mutex)(&prmem_mutex);
+	/* Who destroys a pool may do it to free memory: lockdep need not see it to know. */
+	if (IS_ENABLED(CONFIG_LOCKDEP)) {
+		fs_reclaim_acquire(GFP_KERNEL);
+		might_lock(&prmem_mutex);
+		fs_reclaim_release(GFP_KERNEL);
+	}
+
+	guard(mutex)(&prmem_grow_mutex);
 
 	return prmem_grow(1);
 

@@ -82,7 +82,7 @@ void *prmem_object_rw(const struct wr_cache *c, const void *obj)
 	slot = offset / c->stride;
 
 	if (slot >= c->nr_slots || offset != slot * c->stride ||
-	    !(READ_ONCE(head->used) & ~READ_ONCE(head->dying) & BIT(slot)))
+	    !(prmem_live(head) & BIT(slot)))
 		return NULL;
 
 	return alias;
@@ -102,7 +102,7 @@ static struct wr_cache *prmem_cache_rw(const struct wr_cache *c, u32 kind)
 	else
 		rw = offset % sizeof(*c) ? NULL : prmem_rw(c);
 
-	/* Pairs with smp_store_release() in wr_cache_create(). */
+	/* Pairs with smp_store_release() in __wr_cache_create(). */
 	return rw && smp_load_acquire(&rw->owner.kind) == kind ? rw : NULL;
 }
 
@@ -121,7 +121,8 @@ static bool prmem_reclaim(struct prmem_page *slab)
 	/* Under the lock of the cache, as is all that sets or clears dying. */
 	rw = prmem_rw(slab);
 	atomic_long_andnot(dying, (atomic_long_t *)&rw->used);
-	atomic_long_andnot(dying, (atomic_long_t *)&rw->dying);
+	/* Pairs with smp_load_acquire() in prmem_live(): dying is the last to be cleared. */
+	atomic_long_fetch_andnot_release(dying, (atomic_long_t *)&rw->dying);
 
 	return true;
 }
@@ -229,7 +230,7 @@ static void *prmem_cache_take_grow(struct wr_cache *c, u32 kind, bool zero)
 {
 	void *obj;
 
-	guard(mutex)(&prmem_mutex);
+	guard(mutex)(&prmem_grow_mutex);
 
 	do {
 		obj = prmem_cache_take(c, kind, zero);
@@ -241,6 +242,7 @@ static void *prmem_cache_take_grow(struct wr_cache *c, u32 kind, bool zero)
 static void *prmem_cache_alloc(struct wr_cache *c, u32 kind, gfp_t gfp, bool zero,
 			       unsigned long caller)
 {
+	unsigned int tries = PRMEM_CLAIM_TRIES;
 	void *obj;
 
 	if (!c) {
@@ -249,7 +251,9 @@ static void *prmem_cache_alloc(struct wr_cache *c, u32 kind, gfp_t gfp, bool zer
 	}
 
 	might_alloc(gfp);
-	obj = prmem_cache_take(c, kind, zero);
+	do {
+		obj = prmem_cache_take(c, kind, zero);
+	} while (!obj && --tries);
 	if (!obj && prmem_may_grow(gfp))
 		obj = prmem_cache_take_grow(c, kind, zero);
 
@@ -326,7 +330,7 @@ static enum prmem_refusal prmem_slot(const struct wr_cache *c, const void *obj,
 	if (*slot >= c->nr_slots || offset != *slot * c->stride)
 		return PRMEM_BAD_RANGE;
 
-	if (!(READ_ONCE((*head)->used) & ~READ_ONCE((*head)->dying) & BIT(*slot)))
+	if (!(prmem_live(*head) & BIT(*slot)))
 		return PRMEM_FREED;
 
 	return READ_ONCE((*head)->sealed) & BIT(*slot) ? PRMEM_SEALED : PRMEM_OK;
@@ -501,21 +505,26 @@ int wr_cache_seal(struct wr_cache *c, void *obj)
 EXPORT_SYMBOL_GPL(wr_cache_seal);
 
 /**
- * wr_cache_create - create a cache
- * @name: for reports, which tell its first 27 characters
+ * __wr_cache_create - create a cache
+ * @module: that creates it, or NULL
+ * @name: for reports, which tell its first 27 characters; copied
  * @size: bytes of an object, 1 to %WR_CACHE_MAX_SIZE; it takes at least 64
  * @align: a power of two up to the size of a page, or 0
  * @useroffset: of what user space may be given, in the object
  * @usersize: how many bytes that is
  *
+ * For wr_cache_create().
+ *
  * Context: Process context; sleeps.
  *
  * Return: the cache, or NULL.
  */
-struct wr_cache *wr_cache_create(const char *name, size_t size, size_t align,
-				 size_t useroffset, size_t usersize)
+struct wr_cache *__wr_cache_create(const struct module *module, const char *name,
+				   size_t size, size_t align, size_t useroffset,
+				   size_t usersize)
 {
 	struct wr_cache desc = {
+		.owner = { .module = module },
 		.size = size,
 		.align = align ?: sizeof(long),
 		.useroffset = useroffset,
@@ -547,7 +556,7 @@ struct wr_cache *wr_cache_create(const char *name, size_t size, size_t align,
 
 	return c;
 }
-EXPORT_SYMBOL_GPL(wr_cache_create);
+EXPORT_SYMBOL_GPL(__wr_cache_create);
 
 /* Calls @fn for the first page of each slab of a cache until it returns true. */
 static bool prmem_any_slab(const struct wr_cache *c, bool (*fn)(struct prmem_page *slab))
@@ -574,7 +583,7 @@ static bool prmem_any_slab(const struct wr_cache *c, bool (*fn)(struct prmem_pag
 
 static bool prmem_slab_in_use(struct prmem_page *slab)
 {
-	return READ_ONCE(slab->used) & ~READ_ONCE(slab->dying);
+	return prmem_live(slab);
 }
 
 static bool prmem_free_slab(struct prmem_page *slab)
@@ -593,7 +602,9 @@ static bool prmem_free_slab(struct prmem_page *slab)
  * wr_cache_destroy - destroy a cache
  * @c: from wr_cache_create(), with no objects left; or NULL
  *
- * Waits for the readers of objects that wr_cache_free_rcu() has freed.
+ * Waits for the readers of objects that wr_cache_free_rcu() has freed.  Nobody else
+ * uses the cache any more.  What is asked of it meanwhile can be refused, also if this
+ * fails in the end.
  *
  * Context: Process context; sleeps.
  *

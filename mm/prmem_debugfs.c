@@ -92,8 +92,10 @@ static void prmem_show_owner(struct seq_file *m, const struct prmem_owner *owner
 	if (owner->kind == PRMEM_KIND_POOL) {
 		const struct pmalloc_pool *pool = container_of(owner, struct pmalloc_pool, owner);
 
-		seq_printf(m, "pool %s mode %u pages %lu writable %lu\n", owner->name,
-			   pool->mode, u.pages, u.open);
+		seq_printf(m, "pool %s mode %s%s pages %lu writable %lu\n", owner->name,
+			   pool->mode & PMALLOC_START ? "start_" :
+			   pool->mode & PMALLOC_AUTO ? "auto_" : "",
+			   pool->mode & PMALLOC_WR ? "wr" : "ro", u.pages, u.open);
 	} else {
 		const struct wr_cache *c = container_of(owner, struct wr_cache, owner);
 
@@ -143,6 +145,11 @@ static int prmem_check_show(struct seq_file *m, void *unused)
 	struct prmem_check found;
 	int err = prmem_check(&found);
 
+	/* With prmem=off. */
+	if (err == -ENODEV) {
+		seq_puts(m, "off\n");
+		return 0;
+	}
 	if (err)
 		return err;
 

@@ -3,9 +3,11 @@
  * What others can ask about protected memory: is this an object, and may user space
  * have it?
  */
+#define pr_fmt(fmt) "prmem: " fmt
+
 #include <linux/export.h>
+#include <linux/printk.h>
 #include <linux/rcupdate.h>
-#include <linux/set_memory.h>
 
 #include "prmem.h"
 
@@ -15,8 +17,9 @@
  * @n: how many bytes
  *
  * A variable that is __wr_after_init, an object of a cache, or memory that a pool has
- * handed out, be it protected yet or not; and all of it.  The address can be that
- * of the direct map.
+ * handed out, be it protected yet or not; and all of it.  A pool keeps no sizes, nor
+ * does the section of variables, so there it can be a part of several.  The address can
+ * be that of the direct map.
  *
  * Context: Any but NMI.  Does not sleep.
  *
@@ -60,6 +63,18 @@ bool is_pmalloc_wr_object(const void *ptr, size_t n)
 }
 EXPORT_SYMBOL_GPL(is_pmalloc_wr_object);
 
+/* How far an address is into its object of a cache, or into a piece of a pool. */
+static unsigned long prmem_offset(const struct prmem_owner *owner,
+				  const struct prmem_page *page, unsigned long addr)
+{
+	unsigned long offset = ((unsigned long)page->index << PAGE_SHIFT) + offset_in_page(addr);
+
+	if (owner && owner->kind == PRMEM_KIND_CACHE)
+		offset %= container_of(owner, struct wr_cache, owner)->stride;
+
+	return offset;
+}
+
 #ifdef CONFIG_HARDENED_USERCOPY
 /**
  * prmem_check_usercopy - may this be copied from or to user space?
@@ -67,26 +82,30 @@ EXPORT_SYMBOL_GPL(is_pmalloc_wr_object);
  * @n: how many bytes, not 0
  * @to_user: direction
  * @name: where to store the name of the cache or pool
+ * @offset: where to store how far into the object of the cache this is, or into the
+ *	piece of the pool, or into the section of variables
  *
  * Nothing may be copied to protected memory.  From a cache, only what is in its
- * window for that; from pools and variables, what is in one object.
+ * window for that, of one object; from a pool, what it has handed out, which can be
+ * more than one object; from variables, anything.
  *
  * Context: Any but NMI.  Does not sleep.
  *
  * Return: true if it may, or is no protected memory.
  */
-bool prmem_check_usercopy(const void *ptr, unsigned long n, bool to_user, const char **name)
+bool prmem_check_usercopy(const void *ptr, unsigned long n, bool to_user, const char **name,
+			  unsigned long *offset)
 {
 	const struct prmem_owner *owner;
 	const struct prmem_page *page;
 	const struct wr_cache *c;
 	enum prmem_refusal why;
-	unsigned int offset;
 	void *alias;
 
 	if (prmem_is_static((unsigned long)ptr)) {
 		*name = "__wr_after_init";
-		return to_user || !kernel_set_to_readonly;
+		*offset = (unsigned long)ptr - (unsigned long)__start_wr_after_init;
+		return to_user || !prmem_static_ro;
 	}
 
 	guard(rcu)();
@@ -97,6 +116,7 @@ bool prmem_check_usercopy(const void *ptr, unsigned long n, bool to_user, const 
 
 	owner = READ_ONCE(page->owner);
 	*name = owner ? owner->name : "free page";
+	*offset = prmem_offset(owner, page, (unsigned long)ptr);
 	why = prmem_check_range(NULL, ptr, n, !to_user);
 	/* Until a pool is protected, it is like any other memory. */
 	if (!to_user)
@@ -107,9 +127,66 @@ bool prmem_check_usercopy(const void *ptr, unsigned long n, bool to_user, const 
 		return true;
 
 	c = container_of(owner, struct wr_cache, owner);
-	offset = ((page->index << PAGE_SHIFT) + offset_in_page(ptr)) % c->stride;
 
-	return offset >= c->useroffset && n <= c->usersize &&
-		offset - c->useroffset <= c->usersize - n;
+	return *offset >= c->useroffset && n <= c->usersize &&
+		*offset - c->useroffset <= c->usersize - n;
 }
 #endif
+
+/* What the report of a fault says about a page of a cache or pool. */
+static void prmem_show_object(unsigned long address)
+{
+	enum prmem_refusal why;
+	const struct prmem_owner *owner;
+	const struct prmem_page *page;
+	unsigned long offset;
+	void *alias;
+
+	/* Pages stay what they are until a grace period is over. */
+	guard(rcu)();
+
+	page = prmem_find((void *)address, &alias);
+	if (!page)
+		return;
+
+	owner = READ_ONCE(page->owner);
+	if (!owner) {
+		pr_alert("protected memory that is free\n");
+		return;
+	}
+
+	offset = prmem_offset(owner, page, address);
+	why = prmem_check_range(NULL, (void *)address, 1, true);
+	pr_alert("protected memory of %s %s, offset %lu%s: %s\n",
+		 owner->kind == PRMEM_KIND_POOL ? "pool" : "cache", owner->name, offset,
+		 owner->kind == PRMEM_KIND_POOL ? "" : " of an object",
+		 why == PRMEM_OK ? "write to it by wr_*()" : prmem_refusal_word(why));
+}
+
+/**
+ * prmem_show_fault - say what protected memory an access has hit
+ * @address: what was accessed
+ * @write: it was to be written
+ *
+ * For the report of a page fault that nothing has handled.  A plain store to protected
+ * memory ends there, and so does the address that wr_edit() has returned, after wr_end().
+ *
+ * Context: Any.
+ */
+void prmem_show_fault(unsigned long address, bool write)
+{
+	if (!static_branch_likely(&prmem_ready))
+		return;
+
+	/* Nobody but a domain forbids to read what is protected. */
+	if (address - prmem_base < PRMEM_WINDOW_SIZE)
+		pr_alert("an address in a window, which is good from wr_edit() to wr_end() only\n");
+	else if (!write)
+		return;
+	else if (!prmem_is_static(address))
+		prmem_show_object(address);
+	else if (prmem_check_range(NULL, (void *)address, 1, true) == PRMEM_OK)
+		pr_alert("variable %pS is protected: write to it by wr_*()\n", (void *)address);
+	else
+		pr_alert("variable %pS is protected, and not written by wr_*()\n", (void *)address);
+}

@@ -15,6 +15,7 @@
 #include <linux/sched.h>
 #include <linux/set_memory.h>
 #include <linux/string.h>
+#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
 #include <asm/tlbflush.h>
@@ -50,7 +51,8 @@ static void *pmalloc_area_address(const struct prmem_page *head)
 
 /**
  * __pmalloc_create_pool - create a pool
- * @name: for reports, which tell its first 27 characters
+ * @module: that creates it, or NULL
+ * @name: for reports, which tell its first 27 characters; copied
  * @refill: bytes to get at least when the pool needs more memory, or 0 for a page
  * @align_order: alignment of objects as a power of two, or negative
  * @mode: one of PMALLOC_MODE_*
@@ -61,8 +63,8 @@ static void *pmalloc_area_address(const struct prmem_page *head)
  *
  * Return: the pool, or NULL.
  */
-struct pmalloc_pool *__pmalloc_create_pool(const char *name, size_t refill,
-					   int align_order, u8 mode)
+struct pmalloc_pool *__pmalloc_create_pool(const struct module *module, const char *name,
+					   size_t refill, int align_order, u8 mode)
 {
 	struct pmalloc_pool *pool, *rw;
 	struct prmem_window w;
@@ -82,6 +84,7 @@ struct pmalloc_pool *__pmalloc_create_pool(const char *name, size_t refill,
 		return NULL;
 	rw = prmem_rw(pool);
 	strscpy(rw->owner.name, name);
+	rw->owner.module = module;
 	rw->mode = mode;
 	rw->align = align_order < 0 ? ARCH_KMALLOC_MINALIGN : 1U << align_order;
 	rw->refill = PFN_UP(refill ?: 1);
@@ -276,21 +279,24 @@ fail:
 /* Pages in a row, for a pool that is protected from the start. */
 static u32 pmalloc_area_run(struct pmalloc_pool *pool, unsigned int nr)
 {
+	unsigned int i, tries = PRMEM_CLAIM_TRIES;
 	struct prmem_window w;
-	unsigned int i;
 	u32 first;
 
-	if (prmem_open(&w))
-		return 0;
-	first = prmem_claim(&pool->owner, nr);
-	if (first) {
-		prmem_set(prmem_page_of(first)->offset, PMALLOC_NOTHING);
-		/* For prmem_pfn_state(), which may look before the pool has it. */
-		prmem_set(prmem_page_of(first)->flags, PRMEM_PAGE_PROTECTED);
-	}
-	for (i = 0; first && i + 1 < nr; i++)
-		prmem_set(prmem_page_of(first + i)->more, first + i + 1);
-	prmem_close(&w);
+	do {
+		if (prmem_open(&w))
+			return 0;
+		first = prmem_claim(&pool->owner, nr);
+		if (first) {
+			prmem_set(prmem_page_of(first)->offset, PMALLOC_NOTHING);
+			/* For prmem_pfn_state(), which may look before the pool has it. */
+			prmem_set(prmem_page_of(first)->flags, PRMEM_PAGE_PROTECTED);
+		}
+		for (i = 0; first && i + 1 < nr; i++)
+			prmem_set(prmem_page_of(first + i)->more, first + i + 1);
+		prmem_close(&w);
+		/* In a batch interrupts stay off: once has to do. */
+	} while (!first && w.prev && --tries);
 
 	return first;
 }
@@ -388,7 +394,7 @@ static bool pmalloc_add_area(struct pmalloc_pool *pool, u32 area, unsigned long 
 /*
  * A new area of a pool that is protected from the start, of pages that are protected
  * and free.  This takes no lock: for those who may not wait for memory, and so not for
- * prmem_mutex, whose holder may wait for memory.  In a batch it is part of the window.
+ * prmem_grow_mutex.  In a batch it is part of the window.
  *
  * Returns 0 if there is a new area now, be it that of somebody else.
  */
@@ -425,7 +431,7 @@ static int pmalloc_grow_free(struct pmalloc_pool *pool, size_t size)
 	return 0;
 }
 
-/* A new area, big enough for @size bytes: prmem_mutex is held. */
+/* A new area, big enough for @size bytes: prmem_grow_mutex is held. */
 static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 {
 	unsigned int least = PFN_UP(size), nr = max_t(unsigned int, least, pool->refill);
@@ -444,9 +450,12 @@ static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 			return 0;
 	}
 
-	head = prmem_page_of(newest);
-	if (head && pool->mode & PMALLOC_AUTO) {
-		err = pmalloc_protect_area(head);
+	if (pool->mode & PMALLOC_AUTO) {
+		/* Nobody destroys the pool meanwhile; whoever has, pmalloc_take() finds out. */
+		guard(mutex)(&prmem_mutex);
+
+		head = pmalloc_pool_ok(pool) ? prmem_page_of(newest) : NULL;
+		err = head ? pmalloc_protect_area(head) : 0;
 		if (err)
 			return err;
 	}
@@ -459,11 +468,7 @@ static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 	if (pmalloc_add_area(pool, area, (unsigned long)nr << PAGE_SHIFT, start, newest))
 		return 0;
 
-	/* Others than those that are protected from the start change under the mutex only. */
-	if (WARN_ON_ONCE(!start)) {
-		pmalloc_lose_pages(area);
-		return -EBUSY;
-	}
+	/* Somebody was faster, or has destroyed the pool, which pmalloc_take() finds out. */
 	pmalloc_drop_area(pool, area);
 
 	return 0;
@@ -513,14 +518,16 @@ static void *pmalloc_take_grow(struct pmalloc_pool *pool, size_t size)
 {
 	void *obj;
 
-	guard(mutex)(&prmem_mutex);
+	guard(mutex)(&prmem_grow_mutex);
 
 	do {
 		obj = pmalloc_take(pool, size);
 	} while (!obj && !pmalloc_grow(pool, size));
 	/* Blocks that were not enough. */
-	if (!obj)
-		prmem_shrink();
+	if (!obj) {
+		scoped_guard(mutex, &prmem_mutex)
+			prmem_shrink();
+	}
 	prmem_refill();
 
 	return obj;
@@ -563,8 +570,12 @@ static void *__pmalloc(struct pmalloc_pool *pool, size_t size, bool grow, unsign
  * @size: how many bytes, up to %PMALLOC_MAX_SIZE
  *
  * The memory is zero.  Until the pool is protected it can be written by plain
- * stores, if the mode is not %PMALLOC_MODE_START_WR; with PMALLOC_AUTO that may be as
- * soon as somebody else allocates from the pool.
+ * stores, if the mode is not %PMALLOC_MODE_START_WR.  With PMALLOC_AUTO that may be as
+ * soon as somebody else allocates from the pool, and a plain store faults from then
+ * on.  So those who share such a pool have a lock from here to the last plain store.
+ *
+ * The pool does not keep @size: a wr_*() that is too long can reach a neighbour.
+ * Objects of a cache have bounds.
  *
  * Context: Process context; sleeps.  With memalloc_noio_save() or memalloc_nofs_save()
  * the pool does not grow, but one of %PMALLOC_MODE_START_WR does by pages that are
@@ -659,14 +670,15 @@ int pmalloc_reserve(struct pmalloc_pool *pool, size_t size)
 		return -ENOMEM;
 	}
 
-	guard(mutex)(&prmem_mutex);
+	guard(mutex)(&prmem_grow_mutex);
 
 	do {
 		err = pmalloc_has(pool, size, _RET_IP_);
 	} while (err == -ENOMEM && !pmalloc_grow(pool, size));
 	if (err == -ENOMEM) {
 		atomic_long_inc(&prmem_stats.no_memory);
-		prmem_shrink();
+		scoped_guard(mutex, &prmem_mutex)
+			prmem_shrink();
 	}
 	prmem_refill();
 
@@ -674,10 +686,37 @@ int pmalloc_reserve(struct pmalloc_pool *pool, size_t size)
 }
 EXPORT_SYMBOL_GPL(pmalloc_reserve);
 
+/*
+ * Fill in an object that nobody else has yet.  Its area may have been protected since
+ * it was allocated, by somebody else who has used the pool, so not by a plain store.
+ */
+static bool pmalloc_fill(const struct pmalloc_pool *pool, void *obj, const char *s, size_t n)
+{
+	const struct prmem_page *page;
+	struct prmem_window w;
+	size_t done, piece;
+	bool ok = true;
+	void *alias;
+
+	for (done = 0; done < n && ok; done += piece) {
+		piece = min(n - done, PAGE_SIZE - offset_in_page(obj + done));
+		if (prmem_open(&w))
+			return false;
+		page = prmem_find(obj + done, &alias);
+		ok = page && READ_ONCE(page->owner) == &pool->owner &&
+			!copy_from_kernel_nofault(alias, s + done, piece);
+		prmem_close(&w);
+	}
+
+	return ok;
+}
+
 /**
  * pstrdup - copy a string into a pool
  * @pool: the pool
  * @s: the string
+ *
+ * Whatever the mode of the pool, and whoever else uses it or protects it meanwhile.
  *
  * Context: Process context; sleeps.
  *
@@ -699,10 +738,10 @@ char *pstrdup(struct pmalloc_pool *pool, const char *s)
 		return NULL;
 
 	/* The last byte is there already, whatever has become of that of @s. */
-	if (!(pool->mode & PMALLOC_START))
-		memcpy(copy, s, size - 1);
-	else if (wr_memcpy(copy, s, size - 1))
+	if (!pmalloc_fill(pool, copy, s, size - 1)) {
+		prmem_refuse(PRMEM_BAD_SOURCE, s, _RET_IP_);
 		return NULL;
+	}
 
 	return copy;
 }

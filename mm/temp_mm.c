@@ -476,7 +476,7 @@ int temp_mm_use(struct temp_mm *t)
  */
 void temp_mm_unuse(struct temp_mm *t)
 {
-	struct mm_struct *loaded = temporary_mm_loaded();
+	bool open;
 
 	if (!t) {
 		temp_mm_refuse(t, TEMP_MM_BAD_ARG, _RET_IP_);
@@ -488,14 +488,15 @@ void temp_mm_unuse(struct temp_mm *t)
 		return;
 	}
 
+	open = temporary_mm_is_loaded(t->mm);
 	if (READ_ONCE(t->state) != TEMP_MM_USED || READ_ONCE(t->user) != current ||
-	    (loaded && loaded != t->mm)) {
+	    (!open && temporary_mm_loaded())) {
 		temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
 		return;
 	}
 
 	/* The user has scheduled, and that has closed the window. */
-	if (!loaded) {
+	if (!open) {
 		temp_mm_release(t, TEMP_MM_MAPPED);
 		temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
 		return;
@@ -935,6 +936,7 @@ static int temp_mm_stats_show(struct seq_file *m, void *unused)
 	seq_printf(m, "instances %ld\n", atomic_long_read(&temp_mm_stats.instances));
 	seq_printf(m, "bytes %ld\n", atomic_long_read(&temp_mm_stats.bytes));
 	seq_printf(m, "left_open %ld\n", atomic_long_read(&temp_mm_stats.left));
+	seq_printf(m, "forged %ld\n", atomic_long_read(&temp_mm_stats.forged));
 	for (i = 0; i < TEMP_MM_NR_REFUSALS; i++)
 		seq_printf(m, "refused_%s %ld\n", temp_mm_refusals[i].word,
 			   atomic_long_read(&temp_mm_stats.refused[i]));

@@ -145,12 +145,27 @@ void *wr_block_alloc(unsigned int order, enum wr_block_access access)
 	return block;
 }
 
+/* Memory that has failed.  The allocator only looks for that where it gets single pages. */
+static bool wr_block_is_poisoned(const void *block, unsigned int order)
+{
+	const struct page *page = virt_to_page(block);
+	unsigned int i;
+
+	for (i = 0; i < 1U << order; i++) {
+		if (PageHWPoison(page + i))
+			return true;
+	}
+
+	return false;
+}
+
 /**
  * wr_block_free - give a piece back, readable and writable for all
  * @block: from wr_block_alloc(), with no other mapping left; or NULL
  * @order: what it was allocated with
  *
- * The contents are the caller's to wipe, while that is possible.
+ * The contents are the caller's to wipe, while that is possible.  A piece with memory that
+ * has failed is not given back, and stays as it is.
  *
  * Context: Process context; sleeps, and interrupts all CPUs to flush their TLBs.
  */
@@ -160,6 +175,12 @@ void wr_block_free(void *block, unsigned int order)
 		return;
 
 	might_sleep();
+	if (unlikely(wr_block_is_poisoned(block, order))) {
+		pr_warn("wr_block: %lu KiB have memory that has failed, and are not used again\n",
+			PAGE_SIZE >> 10 << order);
+		return;
+	}
+
 	/* Whatever could be split was split by wr_block_alloc(), so no memory is needed. */
 	if (WARN_ON_ONCE(wr_block_reset(block, order)))
 		return;

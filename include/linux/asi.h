@@ -7,6 +7,7 @@
 #define _LINUX_ASI_H
 
 #include <linux/cleanup.h>
+#include <linux/err.h>
 #include <linux/types.h>
 
 #ifdef CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION
@@ -15,12 +16,97 @@
 
 #else /* !CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION */
 
+/* As with asi=off: there are no domains, and whoever can do without one goes on. */
+
+struct asi;
+struct module;
+
+enum asi_fault_policy {
+	ASI_FAULT_ABORT,
+	ASI_FAULT_PRESERVE,
+	ASI_FAULT_KILL,
+};
+
+struct asi_type {
+	const char *name;
+	enum asi_fault_policy fault;
+};
+
+#define DEFINE_ASI_TYPE(_name, _fault)					\
+	static struct asi_type _name = {				\
+		.name = #_name,						\
+		.fault = _fault,					\
+	}
+
+static inline struct asi *asi_create(struct asi_type *type, const char *name)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static inline void asi_destroy(struct asi *asi) { }
+
+static inline int asi_enter(struct asi *asi)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int asi_exit(struct asi *asi)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int asi_map(struct asi *asi, const void *addr, size_t size)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int asi_map_pages(struct asi *asi, const void *addr, size_t size)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int asi_map_percpu(struct asi *asi, const void __percpu *addr, size_t size)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int asi_map_module(struct asi *asi, struct module *mod)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int asi_map_task(struct asi *asi)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int asi_map_kernel(struct asi *asi)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int asi_unmap(struct asi *asi, const void *addr, size_t size)
+{
+	return -EOPNOTSUPP;
+}
+
+#ifdef CONFIG_X86
+/* Those of its own code, which may be included as well. */
+#include <asm/asi.h>
+#else
+static inline bool asi_restricted(void)
+{
+	return false;
+}
+
 static inline bool asi_suspend(void)
 {
 	return false;
 }
 
 static inline void asi_resume(bool restricted) { }
+#endif
+
 static inline void asi_end_session(void) { }
 
 /* Not even an empty function: gcc compiles __schedule() in another way then. */

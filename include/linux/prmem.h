@@ -12,6 +12,7 @@
 #include <linux/compiler.h>
 #include <linux/err.h>
 #include <linux/gfp_types.h>
+#include <linux/init.h>
 #include <linux/overflow.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
@@ -23,7 +24,8 @@
  *
  * RO: objects can be written until pmalloc_protect_pool(), then never again.
  * WR: objects can be written until pmalloc_protect_pool(), then by wr_*().
- * AUTO: memory is also protected when the pool starts with the next piece.
+ * AUTO: memory is also protected when the pool starts with the next piece; who still
+ *	writes there by plain stores then faults.
  * START: memory is protected from the start, and is zero; implies WR.
  */
 #define PMALLOC_RO		0
@@ -65,10 +67,12 @@ static __always_inline int __must_check __wr_result(int err)
 
 #ifdef CONFIG_PRMEM
 
+struct module;
+
 /**
  * __wr_after_init - a variable that is write rare once the kernel has booted
  *
- * It is part of .rodata.  Until that becomes read-only, before the first program
+ * It follows .rodata.  Until that becomes read-only, before the first program
  * runs, the variable can be written like any other.  From then on only wr_*()
  * can do it; they also can before.  Not for modules: loading one fails.
  */
@@ -82,6 +86,7 @@ struct prmem_owner {
 	/* private: */
 	char		name[PRMEM_NAME_LEN];
 	u32		kind;
+	const struct module *module;	/* that has created it, while that is there */
 };
 
 /**
@@ -135,16 +140,18 @@ struct pmalloc_pool;
 		.usersize = (_usersize),				\
 	}
 
-struct wr_cache *__must_check wr_cache_create(const char *name, size_t size,
-					      size_t align, size_t useroffset,
-					      size_t usersize);
+struct wr_cache *__must_check __wr_cache_create(const struct module *module,
+						const char *name, size_t size,
+						size_t align, size_t useroffset,
+						size_t usersize);
 int __must_check wr_cache_destroy(struct wr_cache *c);
 void *__must_check __wr_cache_alloc(struct wr_cache *c, gfp_t gfp, bool zero);
 int __must_check wr_cache_free(struct wr_cache *c, void *obj);
 int __must_check wr_cache_free_rcu(struct wr_cache *c, void *obj);
 int __must_check wr_cache_seal(struct wr_cache *c, void *obj);
 
-struct pmalloc_pool *__must_check __pmalloc_create_pool(const char *name, size_t refill,
+struct pmalloc_pool *__must_check __pmalloc_create_pool(const struct module *module,
+							const char *name, size_t refill,
 							int align_order, u8 mode);
 void *__must_check pmalloc(struct pmalloc_pool *pool, size_t size);
 void *__must_check pmalloc_nowait(struct pmalloc_pool *pool, size_t size);
@@ -155,23 +162,44 @@ int __must_check pmalloc_make_pool_ro(struct pmalloc_pool *pool);
 int __must_check pmalloc_destroy_pool(struct pmalloc_pool *pool);
 
 /**
+ * wr_cache_create - create a cache
+ * @name: for reports, which tell its first 27 characters; copied
+ * @size: bytes of an object, 1 to %WR_CACHE_MAX_SIZE; it takes at least 64
+ * @align: a power of two up to the size of a page, or 0
+ * @useroffset: of what user space may be given, in the object
+ * @usersize: how many bytes that is
+ *
+ * A cache that a module has not destroyed is destroyed when the module goes, if there
+ * are no objects of it, and stays for ever if there are.  The log tells either.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: the cache, or NULL.
+ */
+#define wr_cache_create(name, size, align, useroffset, usersize)	\
+	__wr_cache_create(THIS_MODULE, name, size, align, useroffset, usersize)
+
+/**
  * pmalloc_create_custom_pool - create a pool
  * @refill: bytes to get at least when the pool needs more memory, or 0 for a page
  * @align_order: alignment of objects as a power of two, up to that of a page;
  *	negative for the one of kmalloc()
  * @mode: one of PMALLOC_MODE_*
  *
- * Reports name the pool after the function that creates it.
+ * Reports name the pool after the function that creates it.  If a module goes that has
+ * not destroyed it, it stays for ever, unless it has no memory; the log tells either.
  *
  * Context: Process context; sleeps.
  *
  * Return: the pool, or NULL.
  */
 #define pmalloc_create_custom_pool(refill, align_order, mode)		\
-	__pmalloc_create_pool(__func__, refill, align_order, mode)
+	__pmalloc_create_pool(THIS_MODULE, __func__, refill, align_order, mode)
 
+void prmem_mark_readonly(void);
+void prmem_show_fault(unsigned long address, bool write);
 bool prmem_check_usercopy(const void *ptr, unsigned long n, bool to_user,
-			  const char **name);
+			  const char **name, unsigned long *offset);
 bool is_pmalloc_object(const void *ptr, size_t n);
 bool is_pmalloc_ro_object(const void *ptr, size_t n);
 bool is_pmalloc_wr_object(const void *ptr, size_t n);
@@ -270,7 +298,8 @@ __wr_result(({								\
  * @src: an object of the same type with the new contents
  *
  * As wr_memcpy(), so readers can see a part of it done; and refuses with -EPERM
- * what is not of @c.
+ * what is not of @c.  Not for objects with links of a list or atomics in them: what
+ * others have changed there since @src was copied is lost.
  */
 #define wr_update(c, obj, src)						\
 __wr_result(({								\
@@ -299,7 +328,7 @@ __wr_result(({								\
 /**
  * wr_edit_bytes - begin a batch of plain writes to a piece of memory
  * @p: where it begins
- * @size: how many bytes, at most %WR_BATCH_BYTES
+ * @size: how many bytes, 1 to %WR_BATCH_BYTES
  *
  * As wr_edit(), for what has no type: an object that is being filled, and that
  * nobody reads yet.  It may be written by memcpy() and the like, with sources that
@@ -467,12 +496,32 @@ static inline void *__must_check pcalloc(struct pmalloc_pool *pool, size_t n,
 
 #else /* !CONFIG_PRMEM */
 
+#define prmem_mark_readonly()	do { } while (0)
+#define prmem_show_fault(address, write)	((void)(address), (void)(write))
+
 /* Plain stores, and memory that anybody can write. */
 
 static inline bool prmem_check_usercopy(const void *ptr, unsigned long n,
-					bool to_user, const char **name)
+					bool to_user, const char **name,
+					unsigned long *offset)
 {
 	return true;
+}
+
+/* Nothing is an object of protected memory. */
+static inline bool is_pmalloc_object(const void *ptr, size_t n)
+{
+	return false;
+}
+
+static inline bool is_pmalloc_ro_object(const void *ptr, size_t n)
+{
+	return false;
+}
+
+static inline bool is_pmalloc_wr_object(const void *ptr, size_t n)
+{
+	return false;
 }
 
 #define __wr_after_init

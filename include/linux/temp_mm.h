@@ -128,6 +128,7 @@ struct temp_mm_stats {
 	atomic_long_t	instances;
 	atomic_long_t	bytes;
 	atomic_long_t	left;		/* windows that their owners have left open */
+	atomic_long_t	forged;		/* mms that are not what CR3 says */
 	atomic_long_t	refused[TEMP_MM_NR_REFUSALS];
 };
 

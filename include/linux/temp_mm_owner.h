@@ -16,7 +16,10 @@ enum temp_mm_leave {
 
 #ifdef CONFIG_TEMP_MM
 
+#include <linux/mm_types.h>
 #include <linux/preempt.h>
+
+#include <asm/temp_mm.h>
 
 void temp_mm_leave(enum temp_mm_leave how);
 
@@ -27,11 +30,20 @@ do {									\
 		temp_mm_leave(TEMP_MM_EXITS);				\
 } while (0)
 
+struct mm_struct *temp_mm_task_is_temporary(void);
+
+/* The mm of a task, for those who load it.  It is in ordinary memory. */
+static inline struct mm_struct *temp_mm_of_task(struct mm_struct *mm)
+{
+	return likely(!mm_is_temporary(mm)) ? mm : temp_mm_task_is_temporary();
+}
+
 #else
 
 /* Not even an empty function, so that this leaves no trace in its callers. */
 #define temp_mm_leave(how)	((void)(how))
 #define temp_mm_exit()		do { } while (0)
+#define temp_mm_of_task(mm)	(mm)
 
 #endif /* CONFIG_TEMP_MM */
 

@@ -10,7 +10,9 @@
 #include <linux/debugfs.h>
 #include <linux/export.h>
 #include <linux/init.h>
+#include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
@@ -172,7 +174,8 @@ static void asi_use_pg_table(struct asi *asi, struct pg_table *pgt)
 
 /**
  * asi_create - create a domain
- * @type: from DEFINE_ASI_TYPE()
+ * @type: from DEFINE_ASI_TYPE(); if it is a module's, the domain is destroyed with the
+ *	module
  * @name: for messages and debugfs, unique; copied
  *
  * The domain maps what the entry code needs, and nothing else.
@@ -239,6 +242,24 @@ free_asi:
 }
 EXPORT_SYMBOL_GPL(asi_create);
 
+/* Nobody enters it from here on, nor finds it or its type in the list. */
+static void asi_retire(struct asi *asi)
+{
+	lockdep_assert_held(&asi_mutex);
+	list_del(&asi->node);
+	asi_put_class(asi);
+	/* asi_flush() has the barrier; pairs with the one in asi_make_cr3(). */
+	WRITE_ONCE(asi->dead, true);
+}
+
+/* CPUs leave it, and it is freed with its last session. */
+static void asi_give_up(struct asi *asi)
+{
+	asi_flush(asi);
+	if (atomic_dec_and_test(&asi->users))
+		asi_free(asi);
+}
+
 /**
  * asi_destroy - give up a domain
  * @asi: from asi_create(), or NULL
@@ -262,17 +283,62 @@ void asi_destroy(struct asi *asi)
 		mutex_unlock(&asi_mutex);
 		return;
 	}
-	list_del(&asi->node);
-	asi_put_class(asi);
-	/* asi_flush() has the barrier; pairs with the one in asi_make_cr3(). */
-	WRITE_ONCE(asi->dead, true);
+	asi_retire(asi);
 	mutex_unlock(&asi_mutex);
 
-	asi_flush(asi);
-	if (atomic_dec_and_test(&asi->users))
-		asi_free(asi);
+	asi_give_up(asi);
 }
 EXPORT_SYMBOL_GPL(asi_destroy);
+
+#ifdef CONFIG_MODULES
+/* A domain whose type is in the memory of @mod; nobody else finds it any more. */
+static struct asi *asi_take_from(const struct module *mod)
+{
+	struct asi *asi;
+
+	guard(mutex)(&asi_mutex);
+
+	list_for_each_entry(asi, &asi_domains, node) {
+		if (within_module((unsigned long)asi->type, mod)) {
+			pr_warn("module %s has left domain %s of type %s: destroyed\n",
+				mod->name, asi->pgt->name, asi->type->name);
+			asi_retire(asi);
+			return asi;
+		}
+	}
+
+	return NULL;
+}
+
+/*
+ * Called in process context when a module has run its exit function, or its loading
+ * has failed, and before its memory is freed.  Who reads asi/domains, or creates a
+ * domain, would look at the types that are there.
+ */
+static int asi_module_event(struct notifier_block *nb, unsigned long event, void *mod)
+{
+	struct asi *asi;
+
+	if (event != MODULE_STATE_GOING)
+		return NOTIFY_DONE;
+
+	/* Whoever has failed to load may have entered one. */
+	guard(asi_suspended)();
+	while ((asi = asi_take_from(mod)))
+		asi_give_up(asi);
+
+	return NOTIFY_OK;
+}
+
+static struct notifier_block asi_module_notifier = { .notifier_call = asi_module_event };
+
+static void __init asi_watch_modules(void)
+{
+	register_module_notifier(&asi_module_notifier);
+}
+#else
+static void __init asi_watch_modules(void) { }
+#endif
 
 /**
  * asi_pg_table - the page table of a domain
@@ -350,7 +416,6 @@ int asi_set_pg_table(struct asi *asi, struct pg_table *pgt)
 
 	return 0;
 }
-EXPORT_SYMBOL_GPL(asi_set_pg_table);
 
 /*
  * The mm that is loaded is the task's, or what a kernel thread makes do with, and
@@ -583,7 +648,7 @@ noinstr void __asi_resume(bool restricted)
 EXPORT_SYMBOL_GPL(__asi_resume);
 
 /* The stack of the task may be all that the domain maps of it. */
-void __asi_schedule_out(void)
+noinstr void __asi_schedule_out(void)
 {
 	if (__asi_suspend())
 		current->thread.asi.scheduled = true;
@@ -686,8 +751,8 @@ static int asi_domains_show(struct seq_file *m, void *unused)
 
 	mutex_lock(&asi_mutex);
 	list_for_each_entry(asi, &asi_domains, node)
-		seq_printf(m, "%s type %s class %u fault %s root %lx sessions %d\n",
-			   asi->pgt->name, asi->type->name, asi->class,
+		seq_printf(m, "domain %s id %llu type %s class %u fault %s root %lx sessions %d\n",
+			   asi->pgt->name, asi->id, asi->type->name, asi->class,
 			   asi_policies[asi->fault], asi->root,
 			   atomic_read(&asi->users) - 1);
 	mutex_unlock(&asi_mutex);
@@ -755,8 +820,11 @@ static int __init asi_init(void)
 		return -ENOMEM;
 	}
 
+	asi_watch_modules();
 	asi_usable = true;
-	pr_info("on\n");
+	pr_info("on, %s PCID, for at most %u types of domains, %zu KiB for each CPU\n",
+		boot_cpu_has(X86_FEATURE_PCID) ? "with" : "without", CR3_NR_CLASSES - 1,
+		DIV_ROUND_UP(sizeof(struct asi_cpu) + asi_log_size, SZ_1K));
 
 	return 0;
 }

@@ -84,6 +84,7 @@ DECLARE_PER_CPU(struct asi_cpu, asi_cpu);
 extern struct mutex asi_mutex;
 extern struct list_head asi_domains;
 extern atomic_long_t asi_refusals[ASI_NR_REFUSALS];
+extern atomic_long_t asi_freed_mapped;	/* with CONFIG_DEBUG_ASI_FREE */
 extern const struct pg_table_ops asi_pg_table_ops;
 
 int asi_refuse(const struct asi *asi, enum asi_refusal why, unsigned long caller);
@@ -121,6 +122,7 @@ bool asi_unload(void);
 void asi_flush(struct asi *asi);
 
 extern const char * const asi_policies[];
+extern const size_t asi_log_size;
 
 void asi_fault_debugfs(struct dentry *dir);
 

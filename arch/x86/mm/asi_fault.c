@@ -38,6 +38,7 @@ struct asi_log_entry {
 	unsigned int seq;
 	unsigned int count;
 	u64 id;
+	char name[PG_TABLE_NAME_LEN];	/* the domain may be gone when this is read */
 	unsigned long ip;
 	unsigned long address;
 	unsigned long error_code;
@@ -51,6 +52,8 @@ struct asi_log {
 };
 
 static DEFINE_PER_CPU(struct asi_log, asi_log);
+
+const size_t asi_log_size __initconst = sizeof(struct asi_log);
 
 /* Faults of the same kind, from the same instruction in the same page, count up. */
 static struct asi_log_entry *asi_log_find(struct asi_log *log, u64 id,
@@ -90,6 +93,7 @@ static void asi_log_fault(const struct asi *asi, unsigned long ip,
 	/* Pairs with the second smp_rmb() in asi_log_read(). */
 	smp_wmb();
 	e->id = asi->id;
+	memcpy(e->name, asi->pgt->name, sizeof(e->name));
 	e->ip = ip;
 	e->address = address;
 	e->error_code = error_code;
@@ -214,16 +218,43 @@ static const char *asi_permissions(struct pg_table *pgt, unsigned long address)
 	return prot & _PAGE_RW ? "rwx" : "r-x";
 }
 
+/* As the oops has shown the kernel's table.  Behind an empty entry, or a large leaf, is 0. */
+static void asi_show_table(const struct pg_table *pgt, unsigned long address)
+{
+	pgd_t pgd = READ_ONCE(*(pgt->root + pgd_index(address)));
+	p4d_t p4d = {};
+	pud_t pud = {};
+	pmd_t pmd = {};
+	pte_t pte = {};
+
+	/* Tables are freed after a grace period. */
+	guard(rcu)();
+
+	if (pgd_present(pgd))
+		p4d = READ_ONCE(*p4d_offset(&pgd, address));
+	if (p4d_present(p4d))
+		pud = READ_ONCE(*pud_offset(&p4d, address));
+	if (pud_present(pud) && !pud_leaf(pud))
+		pmd = READ_ONCE(*pmd_offset(&pud, address));
+	if (pmd_present(pmd) && !pmd_leaf(pmd))
+		pte = READ_ONCE(*pte_offset_kernel(&pmd, address));
+
+	pr_alert("the domain's PGD %lx P4D %lx PUD %lx PMD %lx PTE %lx\n", pgd_val(pgd),
+		 p4d_val(p4d), pud_val(pud), pmd_val(pmd), pte_val(pte));
+}
+
 /* The session is there still: it ends when the task exits. */
 void __asi_show_fault(unsigned long address)
 {
 	struct asi *asi = current->thread.asi.asi;
 
-	if (asi)
-		pr_alert("in domain %s, policy %s, which maps the address %s, the kernel %s\n",
-			 asi->pgt->name, asi_policies[asi->fault],
-			 asi_permissions(asi->pgt, address),
-			 asi_permissions(&kernel_pg_table, address));
+	if (!asi)
+		return;
+
+	pr_alert("in domain %s, policy %s, which maps the address %s, the kernel %s\n",
+		 asi->pgt->name, asi_policies[asi->fault], asi_permissions(asi->pgt, address),
+		 asi_permissions(&kernel_pg_table, address));
+	asi_show_table(asi->pgt, address);
 }
 
 #ifdef CONFIG_DEBUG_FS
@@ -238,10 +269,10 @@ static int asi_faults_show(struct seq_file *m, void *unused)
 		for (i = 0; i < ASI_LOG_ENTRIES; i++) {
 			if (!asi_log_read(&log->entry[i], &copy))
 				continue;
-			seq_printf(m, "cpu %u domain %llu %s count %u error %lx ip %pS address %lx %pS\n",
-				   cpu, copy.id, asi_policies[copy.policy], copy.count,
-				   copy.error_code, (void *)copy.ip, copy.address,
-				   (void *)copy.address);
+			seq_printf(m, "cpu %u domain %s id %llu fault %s count %u error %lx ip %pS address %lx %pS\n",
+				   cpu, copy.name, copy.id, asi_policies[copy.policy],
+				   copy.count, copy.error_code, (void *)copy.ip,
+				   copy.address, (void *)copy.address);
 		}
 		if (READ_ONCE(log->lost))
 			seq_printf(m, "cpu %u lost %lu\n", cpu, READ_ONCE(log->lost));

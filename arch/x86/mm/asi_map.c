@@ -60,7 +60,7 @@ static const struct asi_area {
 	{ "kernel text", (unsigned long)_text, (unsigned long)_etext - 1,
 	  PG_TABLE_PMD, PMD_SIZE },
 	{ "kernel rodata", (unsigned long)__start_rodata,
-	  (unsigned long)__end_rodata - 1, PG_TABLE_PMD, PMD_SIZE },
+	  (unsigned long)END_RODATA - 1, PG_TABLE_PMD, PMD_SIZE },
 	{ "CPU entry area", CPU_ENTRY_AREA_BASE,
 	  CPU_ENTRY_AREA_BASE + CPU_ENTRY_AREA_MAP_SIZE - 1, PG_TABLE_P4D, P4D_SIZE },
 #ifdef CONFIG_X86_ESPFIX64
@@ -124,7 +124,6 @@ const struct pg_table_ops asi_pg_table_ops = {
 	.flush = asi_pg_table_flush,
 	.pinned = asi_pinned,
 };
-EXPORT_SYMBOL_GPL(asi_pg_table_ops);
 
 struct asi_compare {
 	struct pg_table *pgt;
@@ -302,15 +301,34 @@ static bool asi_range_ok(const void *addr, size_t size, unsigned long *end)
 	       !check_add_overflow(start, size - 1, end) && *end < PAGE_MASK;
 }
 
+static int asi_map_range(struct asi *asi, const void *addr, size_t size,
+			 unsigned long caller)
+{
+	struct pg_table_leaf leaf;
+	unsigned long end;
+
+	if (!asi_range_ok(addr, size, &end) ||
+	    !pg_table_lookup(&kernel_pg_table, (unsigned long)addr, &leaf) ||
+	    !pg_table_lookup(&kernel_pg_table, end, &leaf))
+		return asi_refuse(asi, ASI_BAD_ADDRESS, caller);
+
+	return asi_share(asi->pgt, (unsigned long)addr, end + 1, PG_TABLE_LEAF);
+}
+
 /**
  * asi_map - map kernel memory in a domain
  * @asi: the domain
  * @addr: in the direct map, in vmalloc space, or in the kernel image
- * @size: in bytes; what else is in the first and in the last page gets mapped too
+ * @size: in bytes
+ *
+ * All of each page that the range has a part of gets mapped, and so do the neighbours
+ * of an object that is smaller than a page, or not aligned to pages: for an object of
+ * kmalloc() these can be anybody's.  Use asi_map_pages() to have that refused.
  *
  * The domain maps what the kernel maps there now, with the same permissions, and
- * follows what the kernel changes later; what gets unmapped, like freed vmalloc
- * memory, is not mapped again by itself.
+ * follows what the kernel changes later; what gets unmapped, like memory that vfree()
+ * frees, is not mapped again by itself.  Memory of the direct map stays mapped when it
+ * is freed, and the domain reads what the next one has there: call asi_unmap() first.
  *
  * Context: Process context; sleeps.
  *
@@ -319,22 +337,37 @@ static bool asi_range_ok(const void *addr, size_t size, unsigned long *end)
  */
 int asi_map(struct asi *asi, const void *addr, size_t size)
 {
-	struct pg_table_leaf leaf;
-	unsigned long end;
-
 	guard(asi_suspended)();
 	might_sleep();
 	if (!asi)
 		return asi_refuse(asi, ASI_BAD_ARG, _RET_IP_);
 
-	if (!asi_range_ok(addr, size, &end) ||
-	    !pg_table_lookup(&kernel_pg_table, (unsigned long)addr, &leaf) ||
-	    !pg_table_lookup(&kernel_pg_table, end, &leaf))
-		return asi_refuse(asi, ASI_BAD_ADDRESS, _RET_IP_);
-
-	return asi_share(asi->pgt, (unsigned long)addr, end + 1, PG_TABLE_LEAF);
+	return asi_map_range(asi, addr, size, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(asi_map);
+
+/**
+ * asi_map_pages - map whole pages in a domain, and nobody's neighbours
+ * @asi: the domain
+ * @addr: as for asi_map(), and the start of a page
+ * @size: in bytes, a multiple of the size of a page
+ *
+ * Does what asi_map() does with a range that ends where pages end, and refuses others.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: as asi_map(); -EINVAL if a page is only in part in the range.
+ */
+int asi_map_pages(struct asi *asi, const void *addr, size_t size)
+{
+	guard(asi_suspended)();
+	might_sleep();
+	if (!asi || !PAGE_ALIGNED(addr) || !PAGE_ALIGNED(size))
+		return asi_refuse(asi, ASI_BAD_ARG, _RET_IP_);
+
+	return asi_map_range(asi, addr, size, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(asi_map_pages);
 
 /**
  * asi_map_percpu - map a per-CPU variable in a domain, that of each possible CPU
@@ -567,9 +600,12 @@ EXPORT_SYMBOL_GPL(asi_map_kernel);
  * asi_unmap - unmap kernel memory from a domain
  * @asi: the domain
  * @addr: first byte
- * @size: in bytes; only whole pages are unmapped
+ * @size: in bytes
  *
- * When this returns, no CPU accesses the memory in the domain.
+ * The opposite of asi_map() with the same range: all of each page that the range has a
+ * part of is unmapped, with the neighbours that have come along, even if asi_map() has
+ * been called for one of them too.  When this returns 0, no CPU accesses the memory in
+ * the domain, and it can be freed.
  *
  * Context: Process context, interrupts on; sleeps.
  *
@@ -578,7 +614,6 @@ EXPORT_SYMBOL_GPL(asi_map_kernel);
  */
 int asi_unmap(struct asi *asi, const void *addr, size_t size)
 {
-	unsigned long start = PAGE_ALIGN((unsigned long)addr);
 	unsigned long end;
 	int err;
 
@@ -590,11 +625,7 @@ int asi_unmap(struct asi *asi, const void *addr, size_t size)
 	if (!asi_range_ok(addr, size, &end))
 		return asi_refuse(asi, ASI_BAD_ADDRESS, _RET_IP_);
 
-	end = (end + 1) & PAGE_MASK;
-	if (start >= end)
-		return 0;
-
-	err = pg_table_unmap(asi->pgt, start, end);
+	err = pg_table_unmap(asi->pgt, (unsigned long)addr & PAGE_MASK, PAGE_ALIGN(end + 1));
 
 	return err == -EBUSY ? asi_refuse(asi, ASI_BAD_TABLE, _RET_IP_) : err;
 }

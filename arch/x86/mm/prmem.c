@@ -18,6 +18,7 @@
 #include <linux/mutex.h>
 #include <linux/pg_table.h>
 #include <linux/pgtable.h>
+#include <linux/processor.h>
 #include <linux/stop_machine.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
@@ -103,13 +104,29 @@ static bool prmem_is_writer(const struct mm_struct *mm)
 	return prmem_mms.shared && mm == prmem_mms.shared->mm;
 }
 
+/* What each CPU has in CR3 while the machine is stopped, and how many have said so. */
+static DEFINE_PER_CPU(unsigned long, prmem_cpu_root);
+static atomic_t prmem_cpus_stopped;
+
+static bool prmem_is_loaded(const pgd_t *root)
+{
+	unsigned int cpu;
+
+	for_each_online_cpu(cpu) {
+		if (per_cpu(prmem_cpu_root, cpu) == __pa(root))
+			return true;
+	}
+
+	return false;
+}
+
 /*
- * Nobody is in the middle of a write when this runs.  So a window whose mm is
- * loaded is one that was left open.
+ * Nobody is in the middle of a write when this runs.  So a window whose page table is
+ * loaded is one that was left open.  The CPUs themselves say what they have loaded.
  */
 static bool prmem_is_closed_window(struct prmem_walk *w)
 {
-	return w->mm && prmem_is_writer(w->mm) && cpumask_empty(mm_cpumask(w->mm));
+	return w->mm && prmem_is_writer(w->mm) && !prmem_is_loaded(w->root);
 }
 
 /* Memory of a pool, before that is protected, can be written where it is used. */
@@ -234,8 +251,8 @@ static void prmem_walk_pg_table(const struct pg_table *pgt, void *found)
 }
 
 /*
- * All CPUs are here, with interrupts off.  This CPU reads what the page-table
- * walker of each of them may read at any time on its own account, without a
+ * All CPUs come here, with interrupts off, and the last one walks.  It reads what the page-table
+ * walker of any CPU may read at any time on its own account, without a
  * lock: so there are tables behind all entries, and none is freed before
  * the entry that leads to it is cleared, wherever those who are at it have been
  * stopped.  A root leaves pgd_list before it is freed, and its mm after that.
@@ -244,6 +261,11 @@ static int prmem_walk_all(void *data)
 {
 	struct prmem_check *found = data;
 	struct page *page;
+
+	this_cpu_write(prmem_cpu_root, read_cr3_pa());
+	/* Fully ordered: the last CPU to come here sees what the others have written. */
+	if (atomic_inc_return(&prmem_cpus_stopped) != num_online_cpus())
+		return 0;
 
 	prmem_walk_root(found, init_mm.pgd, &init_mm, NULL);
 	prmem_walk_user_root(found, init_mm.pgd, &init_mm);
@@ -299,7 +321,8 @@ int prmem_check(struct prmem_check *result)
 	/* Nobody is about to protect some memory, or to give it back. */
 	scoped_guard(mutex, &prmem_mutex) {
 		prmem_find_places();
-		stop_machine_cpuslocked(prmem_walk_all, result, NULL);
+		atomic_set(&prmem_cpus_stopped, 0);
+		stop_machine_cpuslocked(prmem_walk_all, result, cpu_online_mask);
 	}
 	put_online_mems();
 	cpus_read_unlock();

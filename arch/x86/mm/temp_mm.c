@@ -12,6 +12,8 @@
 #include <linux/mmu_context.h>
 #include <linux/preempt.h>
 #include <linux/printk.h>
+#include <linux/processor.h>
+#include <linux/ratelimit.h>
 #include <linux/sched.h>
 #include <linux/temp_mm.h>
 #include <linux/temp_mm_owner.h>
@@ -45,6 +47,162 @@ struct mm_struct *temporary_mm_loaded(void)
 		return NULL;
 
 	return mm;
+}
+
+/**
+ * temporary_mm_is_loaded - is this the temporary mm that this CPU runs on?
+ * @mm: a temporary mm
+ *
+ * For those who decide by the answer whether a window has to be closed.  The answer
+ * comes from CR3, which nobody can write to, and not from cpu_tlbstate.loaded_mm.
+ *
+ * Context: Any; the answer is stable while preemption is off.
+ *
+ * Return: true if CR3 has the root of @mm.
+ */
+bool temporary_mm_is_loaded(struct mm_struct *mm)
+{
+	return read_cr3_pa() == __pa(mm->pgd);
+}
+
+/*
+ * What CR3 was before the outermost window of this CPU was opened.  Whatever
+ * cpu_tlbstate and the mms say, this is what it has to be when the window is closed.
+ */
+static DEFINE_PER_CPU(unsigned long, temp_mm_cr3);
+
+/* The same for those that are open within it: how many, and the root each goes back to. */
+#define TEMP_MM_MAX_NESTED	8
+static DEFINE_PER_CPU(unsigned int, temp_mm_nested);
+static DEFINE_PER_CPU(unsigned long [TEMP_MM_MAX_NESTED], temp_mm_outer_roots);
+
+/*
+ * Somebody has changed what tells which mm is loaded, or what a task's mm is.  This may
+ * be a writer of protected memory who holds a lock that the console takes.
+ */
+static noinline __cold void temp_mm_forged(const char *what)
+{
+	static DEFINE_RATELIMIT_STATE(rs, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
+
+	atomic_long_inc(&temp_mm_stats.forged);
+	if (__ratelimit(&rs))
+		printk_deferred("temp_mm: %s is forged; CPU %d, task %s[%d]\n",
+				what, smp_processor_id(), current->comm, current->pid);
+}
+
+/* No task runs on a temporary mm, so the mm of this task is a way back unless it is one. */
+static struct mm_struct *temp_mm_home(void)
+{
+	struct mm_struct *mm = current->mm;
+
+	return mm && !mm_is_temporary(mm) ? mm : &init_mm;
+}
+
+/*
+ * Load init_mm, without a look at cpu_tlbstate.  Another CPU may be busy forging it:
+ * then its contents do not matter, and that CR3 has the kernel's root does.
+ */
+static noinline __cold void temp_mm_load_init(void)
+{
+	this_cpu_write(cpu_tlbstate.loaded_mm, &init_mm);
+	load_cr3(swapper_pg_dir);
+	initialize_tlbstate_and_flush();
+	if (read_cr3_pa() != __pa_symbol(swapper_pg_dir))
+		load_cr3(swapper_pg_dir);
+}
+
+/*
+ * Get off whatever is loaded, by writing CR3, and from there on to @home.  No window is
+ * open after that, whoever forges what meanwhile.
+ */
+static noinline __cold void temp_mm_escape(struct mm_struct *home)
+{
+	unsigned long root = __pa(home->pgd);
+
+	__this_cpu_write(temp_mm_nested, 0);
+	temp_mm_load_init();
+	if (home == &init_mm)
+		return;
+
+	switch_mm_irqs_off(NULL, home, current);
+	if (read_cr3_pa() != root)
+		temp_mm_load_init();
+}
+
+/*
+ * A temporary mm is said to be loaded when a window is opened.  This is so if the new
+ * window is within another one, which is what CR3 says then.  If not, this CPU has not
+ * loaded it.
+ */
+static noinline __cold struct mm_struct *temp_mm_outer(struct mm_struct *outer)
+{
+	struct mm_struct *home;
+
+	if (temporary_mm_is_loaded(outer)) {
+		unsigned int nested = __this_cpu_read(temp_mm_nested);
+
+		__this_cpu_write(temp_mm_nested, nested + 1);
+		if (!WARN_ON_ONCE(nested >= TEMP_MM_MAX_NESTED))
+			__this_cpu_write(temp_mm_outer_roots[nested], read_cr3_pa());
+		return outer;
+	}
+
+	temp_mm_forged("the loaded mm");
+	home = temp_mm_home();
+	if (temporary_mm_is_loaded(home))
+		this_cpu_write(cpu_tlbstate.loaded_mm, home);
+	else
+		temp_mm_load_init();
+	__this_cpu_write(temp_mm_cr3, __read_cr3());
+
+	return this_cpu_read(cpu_tlbstate.loaded_mm);
+}
+
+/*
+ * A window has been closed, and CR3 is not what it was before the outermost one of this
+ * CPU.  That is right if it has the root of init_mm, in place of an mm that was held
+ * lazily; or that of the window that the closed one was in; and if only the PCID is
+ * another one.  Else it has what somebody wants it to have, and that may be a window.
+ */
+static noinline __cold void temp_mm_check_cr3(void)
+{
+	unsigned long was = __this_cpu_read(temp_mm_cr3) & CR3_ADDR_MASK;
+	unsigned int nested = __this_cpu_read(temp_mm_nested);
+	unsigned long root = read_cr3_pa();
+	struct mm_struct *home;
+
+	if (root == __pa_symbol(swapper_pg_dir))
+		return;
+
+	if (nested) {
+		__this_cpu_write(temp_mm_nested, --nested);
+		if (nested < TEMP_MM_MAX_NESTED &&
+		    root == __this_cpu_read(temp_mm_outer_roots[nested]))
+			return;
+	} else if (root == was) {
+		return;
+	}
+
+	temp_mm_forged("the mm to go back to");
+	home = temp_mm_home();
+	temp_mm_escape(__pa(home->pgd) == was ? home : &init_mm);
+}
+
+/**
+ * temp_mm_task_is_temporary - load something else for a task whose mm is a temporary mm
+ *
+ * For temp_mm_of_task().  No task is ever given such an mm, so somebody has written to
+ * the task, and wants to have it run with a window open.
+ *
+ * Context: The scheduler, or kthread_use_mm(); interrupts off.
+ *
+ * Return: init_mm.
+ */
+struct mm_struct *temp_mm_task_is_temporary(void)
+{
+	temp_mm_forged("the mm of a task");
+
+	return &init_mm;
 }
 
 #ifdef CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION
@@ -102,10 +260,16 @@ struct mm_struct *use_temporary_mm_irqs_off(struct mm_struct *temp)
 	 * and this CPU would be on it without being lazy, so without anybody
 	 * who cares.  init_mm is where a kernel thread can always go back to.
 	 */
-	if (this_cpu_read(cpu_tlbstate_shared.is_lazy))
+	if (__this_cpu_read(cpu_tlbstate_shared.is_lazy))
 		prev = &init_mm;
 	else
-		prev = this_cpu_read(cpu_tlbstate.loaded_mm);
+		prev = __this_cpu_read(cpu_tlbstate.loaded_mm);
+
+	/* What to go back to is in ordinary memory.  CR3 is not. */
+	if (unlikely(prev->context.flags & BIT(MM_CONTEXT_TEMPORARY)))
+		prev = temp_mm_outer(prev);
+	else
+		__this_cpu_write(temp_mm_cr3, __read_cr3());
 
 	/*
 	 * DR7 alone disarms all four breakpoints.  cpu_dr7 keeps the value to
@@ -153,6 +317,40 @@ struct mm_struct *use_temporary_mm(struct mm_struct *temp)
 	return use_temporary_mm_irqs_off(temp);
 }
 
+static __always_inline void temp_mm_close(struct mm_struct *prev)
+{
+	switch_mm_irqs_off(NULL, prev, current);
+	if (unlikely(__read_cr3() != __this_cpu_read(temp_mm_cr3)))
+		temp_mm_check_cr3();
+
+	/* An outer temporary mm wants the breakpoints to stay off. */
+	if (hw_breakpoint_active() && !temporary_mm_loaded())
+		set_debugreg(__this_cpu_read(cpu_dr7), 7);
+
+	temp_mm_resume();
+
+	/* Interrupts are off, so there is nothing to make up for. */
+	barrier();
+	preempt_count_dec();
+}
+
+/*
+ * When @temp is to be closed, another mm is said to be loaded.  If CR3 says that it is
+ * @temp, then so it is.  If not, the caller does not nest its windows, or has slept: what
+ * is loaded has its own end, and what is not has no count any more.
+ */
+static noinline __cold void temp_mm_close_by_cr3(struct mm_struct *temp, struct mm_struct *prev)
+{
+	if (WARN_ON_ONCE(!temporary_mm_is_loaded(temp)))
+		return;
+
+	temp_mm_forged("the loaded mm");
+	this_cpu_write(cpu_tlbstate.loaded_mm, temp);
+	temp_mm_close(prev);
+	/* The switch does not, if another CPU has been faster with the next forged value. */
+	cpumask_clear_cpu(smp_processor_id(), mm_cpumask(temp));
+}
+
 /**
  * unuse_temporary_mm_irqs_off - unuse_temporary_mm() with interrupts off
  * @temp: as for unuse_temporary_mm()
@@ -164,21 +362,10 @@ void unuse_temporary_mm_irqs_off(struct mm_struct *temp, struct mm_struct *prev)
 {
 	lockdep_assert_irqs_disabled();
 
-	/* What is loaded has its own end, and what is not has no count any more. */
-	if (WARN_ON_ONCE(this_cpu_read(cpu_tlbstate.loaded_mm) != temp))
-		return;
-
-	switch_mm_irqs_off(NULL, prev, current);
-
-	/* An outer temporary mm wants the breakpoints to stay off. */
-	if (hw_breakpoint_active() && !temporary_mm_loaded())
-		set_debugreg(__this_cpu_read(cpu_dr7), 7);
-
-	temp_mm_resume();
-
-	/* Interrupts are off, so there is nothing to make up for. */
-	barrier();
-	preempt_count_dec();
+	if (likely(__this_cpu_read(cpu_tlbstate.loaded_mm) == temp))
+		temp_mm_close(prev);
+	else
+		temp_mm_close_by_cr3(temp, prev);
 }
 
 /**
@@ -200,6 +387,35 @@ void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev)
 	guard(irqsave)();
 
 	unuse_temporary_mm_irqs_off(temp, prev);
+}
+
+/*
+ * Is there a window, for temp_mm_leave()?  If CR3 does not have what is said to be loaded
+ * then that is forged, and there may be one.  A domain has a root of its own, and no
+ * window is opened in one.
+ */
+static bool temp_mm_any_open(void)
+{
+	struct mm_struct *mm = this_cpu_read(cpu_tlbstate.loaded_mm);
+
+	if (mm == LOADED_MM_SWITCHING)
+		return false;
+
+	return mm_is_temporary(mm) || (!asi_restricted() && !temporary_mm_is_loaded(mm));
+}
+
+/* Leave all windows of this CPU, for temp_mm_leave(). */
+static void temp_mm_close_all(void)
+{
+	struct mm_struct *home = temp_mm_home();
+
+	__this_cpu_write(temp_mm_nested, 0);
+	switch_mm_irqs_off(NULL, home, current);
+	if (temporary_mm_is_loaded(home))
+		return;
+
+	temp_mm_forged("the loaded mm");
+	temp_mm_escape(home);
 }
 
 static const char * const temp_mm_leaves[TEMP_MM_NR_LEAVES] = {
@@ -226,12 +442,12 @@ void temp_mm_leave(enum temp_mm_leave how)
 	bool open;
 
 	scoped_guard(irqsave) {
-		open = temporary_mm_loaded();
+		open = temp_mm_any_open();
 		clear_thread_flag(TIF_TEMP_MM);
 		opener = __this_cpu_read(temporary_mm_opener);
 		__this_cpu_write(temporary_mm_opener, 0);
 		if (open) {
-			switch_mm_irqs_off(NULL, current->mm ?: &init_mm, current);
+			temp_mm_close_all();
 			if (hw_breakpoint_active())
 				set_debugreg(__this_cpu_read(cpu_dr7), 7);
 		}

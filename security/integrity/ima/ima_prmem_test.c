@@ -7,6 +7,7 @@
  */
 #include <kunit/test.h>
 #include <linux/ctype.h>
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/kallsyms.h>
 #include <linux/kthread.h>
@@ -121,7 +122,7 @@ static void ima_test_attack(struct kunit *test, const void *p, const char *what)
 	u8 before = READ_ONCE(*(const u8 *)p);
 
 	KUNIT_EXPECT_FALSE_MSG(test, ima_test_writes(p), "%s", what);
-	if (is_kernel_rodata((unsigned long)p))
+	if (is_kernel((unsigned long)p))
 		KUNIT_EXPECT_FALSE_MSG(test, ima_test_writes(__va(__pa_symbol(p))), "%s", what);
 	if (is_pmalloc_wr_object(p, 1))
 		KUNIT_EXPECT_FALSE_MSG(test, ima_test_writes(prmem_rw(p)), "%s", what);
@@ -456,8 +457,8 @@ static void ima_test_begin_drought(struct kunit *test)
 			__set_bit(slot, ima_test_drought.taken);
 	}
 	/* Whoever was about to get a block has it now. */
-	mutex_lock(&prmem_mutex);
-	mutex_unlock(&prmem_mutex);
+	mutex_lock(&prmem_grow_mutex);
+	mutex_unlock(&prmem_grow_mutex);
 	while (!pmalloc_reserve(pool, PAGE_SIZE))
 		ima_test_drain(pool);
 	ima_test_drain(pool);
@@ -601,6 +602,17 @@ static void ima_test_forged_ordinary(struct kunit *test)
 	}
 }
 
+/* Of protected memory, without an owner. */
+static unsigned int ima_test_free_pages(void)
+{
+	unsigned int slot, nr = 0;
+
+	for (slot = PRMEM_STATIC_SLOT + 1; slot < PRMEM_NR_SLOTS; slot++)
+		nr += prmem_blocks[slot].nr_pages ? atomic_read(&prmem_blocks[slot].free) : 0;
+
+	return nr;
+}
+
 #define IMA_TEST_NOIO	200
 
 /* Device mapper measures where nothing may wait for a device. */
@@ -613,6 +625,12 @@ static void ima_test_noio(struct kunit *test)
 	int i, err = 0;
 
 	ima_test_drain(ima_pool);
+	/* What is kept free is gone with that, and it may take a second until there is more. */
+	for (i = 0; i < 500 && ima_test_free_pages() < PRMEM_RESERVE_PAGES; i++) {
+		prmem_refill();
+		msleep(20);
+	}
+
 	flags = memalloc_noio_save();
 	for (i = 0; i < IMA_TEST_NOIO; i++) {
 		snprintf(name, sizeof(name), "/noio%0*d", (int)sizeof(name) - 6, i);
@@ -700,7 +718,7 @@ static void ima_test_restore(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, desc->num_fields, lists[i].fields);
 			ima_test_attack(test, &qe->later, lists[i].template);
 			ima_test_attack(test, qe->entry->template_data[0].data, lists[i].template);
-			if (!is_kernel_rodata((unsigned long)desc))
+			if (!is_kernel((unsigned long)desc))
 				ima_test_attack(test, &desc->fields, "restored template");
 		}
 	}

@@ -61,7 +61,7 @@ enum asi_fault_policy {
 };
 
 /**
- * struct asi_type - what domains of a kind have in common
+ * struct asi_type - what domains of a kind have in common; static
  * @name: for messages
  * @fault: the fault policy
  * @class: PCID class, 1 to 7, while the type has domains; private
@@ -122,6 +122,7 @@ int asi_exit(struct asi *asi);
 int asi_set_pg_table(struct asi *asi, struct pg_table *pgt);
 struct pg_table *asi_pg_table(struct asi *asi);
 int asi_map(struct asi *asi, const void *addr, size_t size);
+int asi_map_pages(struct asi *asi, const void *addr, size_t size);
 int asi_map_percpu(struct asi *asi, const void __percpu *addr, size_t size);
 int asi_map_module(struct asi *asi, struct module *mod);
 int asi_map_task(struct asi *asi);

@@ -17,6 +17,7 @@ void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev);
 struct mm_struct *use_temporary_mm_irqs_off(struct mm_struct *temp);
 void unuse_temporary_mm_irqs_off(struct mm_struct *temp, struct mm_struct *prev);
 struct mm_struct *temporary_mm_loaded(void);
+bool temporary_mm_is_loaded(struct mm_struct *mm);
 void temporary_mm_changed(struct mm_struct *mm, unsigned long start,
 			  unsigned long end);
 

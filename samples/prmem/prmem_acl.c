@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * An access control table in protected memory, see Documentation/core-api/prmem.rst.
+ *
+ * Whether a user may read or write something is looked up often and changed seldom.  A bug
+ * elsewhere that writes to the table would decide over others, so the table, its entries and
+ * what leads to them are protected.  With the file prmem_acl of debugfs:
+ *
+ *	echo allow 1000 rw > prmem_acl	adds an entry, or changes the rights of one
+ *	echo revoke 1000 > prmem_acl	removes one
+ *	cat prmem_acl			number of entries, and each user with his rights
+ *	echo forget 1000 > prmem_acl	writes to one like to any memory: the task dies
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cleanup.h>
+#include <linux/debugfs.h>
+#include <linux/hash.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pratomic.h>
+#include <linux/prlist.h>
+#include <linux/prmem.h>
+#include <linux/rculist.h>
+#include <linux/seq_file.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#define ACL_READ	BIT(0)
+#define ACL_WRITE	BIT(1)
+#define ACL_BITS	4
+
+struct acl_entry {
+	struct hlist_node node;
+	u32 uid;
+	u32 rights;
+};
+
+struct acl_table {
+	struct hlist_head buckets[1 << ACL_BITS];
+	atomic_t nr;
+};
+
+/*
+ * What leads to protected memory should not be open to writes, or a forged table takes
+ * the place of the real one.  These never change, so they need not be write rare.
+ */
+static struct wr_cache *acl_cache __ro_after_init;
+static struct pmalloc_pool *acl_pool __ro_after_init;
+static struct acl_table *acl __ro_after_init;
+
+/* For writers.  It is ordinary memory: if it is forged, two of them can meet, no more. */
+static DEFINE_MUTEX(acl_mutex);
+
+static struct hlist_head *acl_bucket(u32 uid)
+{
+	return &acl->buckets[hash_32(uid, ACL_BITS)];
+}
+
+/* The caller holds rcu_read_lock() or acl_mutex. */
+static struct acl_entry *acl_find(u32 uid)
+{
+	struct acl_entry *e;
+
+	hlist_for_each_entry_rcu(e, acl_bucket(uid), node, lockdep_is_held(&acl_mutex)) {
+		if (e->uid == uid)
+			return e;
+	}
+
+	return NULL;
+}
+
+static int acl_add(u32 uid, u32 rights)
+{
+	/* It may sleep, so it can't be in the batch.  It is zero, and protected already. */
+	struct acl_entry *e = wr_cache_zalloc(acl_cache, GFP_KERNEL);
+	int err;
+
+	if (!e)
+		return -ENOMEM;
+
+	/*
+	 * One window for all.  Readers find the entry when it is linked, and then it is
+	 * complete: each write is a release.  Nothing in the batch sleeps.
+	 */
+	scoped_cond_guard(wr_batch, err = -EPERM) {
+		err = wr_assign(e->uid, uid);
+		err = err ?: wr_assign(e->rights, rights);
+		err = err ?: pratomic_inc(&acl->nr);
+		err = err ?: prhlist_add_head_rcu(&e->node, acl_bucket(uid));
+	}
+	/* Nobody has seen an entry that is not linked. */
+	if (err && wr_cache_free(acl_cache, e))
+		pr_warn("an entry is lost\n");
+
+	return err;
+}
+
+static int acl_allow(u32 uid, const char *word)
+{
+	struct acl_entry *e;
+	u32 rights = 0;
+
+	rights |= strchr(word, 'r') ? ACL_READ : 0;
+	rights |= strchr(word, 'w') ? ACL_WRITE : 0;
+
+	guard(mutex)(&acl_mutex);
+
+	e = acl_find(uid);
+
+	/* With the cache named, a pointer to an object of somebody else is refused. */
+	return e ? wr_set_field(acl_cache, e, rights, rights) : acl_add(uid, rights);
+}
+
+static int acl_remove(struct acl_entry *e)
+{
+	int err = prhlist_del_rcu(&e->node);
+
+	err = err ?: pratomic_dec(&acl->nr);
+
+	/* Readers may have it until a grace period is over. */
+	return err ?: wr_cache_free_rcu(acl_cache, e);
+}
+
+static int acl_revoke(u32 uid)
+{
+	struct acl_entry *e;
+
+	guard(mutex)(&acl_mutex);
+
+	e = acl_find(uid);
+
+	return e ? acl_remove(e) : -ENOENT;
+}
+
+/*
+ * This compiles, since an entry is no pointer to const, and it faults: a store that
+ * somebody has forgotten to convert.  The oops has a line that begins with "prmem:".
+ */
+static int acl_forget(u32 uid)
+{
+	struct acl_entry *e;
+
+	/* Who dies of the store with a lock held leaves that locked for ever. */
+	scoped_guard(mutex, &acl_mutex)
+		e = acl_find(uid);
+	if (!e)
+		return -ENOENT;
+	WRITE_ONCE(e->rights, ACL_READ | ACL_WRITE);
+
+	return 0;
+}
+
+static ssize_t acl_write(struct file *file, const char __user *ubuf, size_t size, loff_t *pos)
+{
+	char text[32] = "", what[8], rights[4] = "";
+	int err;
+	u32 uid;
+
+	if (size >= sizeof(text))
+		return -EINVAL;
+	if (copy_from_user(text, ubuf, size))
+		return -EFAULT;
+	if (sscanf(text, "%7s %u %3s", what, &uid, rights) < 2)
+		return -EINVAL;
+
+	if (!strcmp(what, "allow"))
+		err = acl_allow(uid, rights);
+	else if (!strcmp(what, "revoke"))
+		err = acl_revoke(uid);
+	else if (!strcmp(what, "forget"))
+		err = acl_forget(uid);
+	else
+		err = -EINVAL;
+
+	return err ?: size;
+}
+
+/* Readers are what they would be with ordinary memory. */
+static int acl_show(struct seq_file *m, void *unused)
+{
+	struct acl_entry *e;
+	int i;
+
+	guard(rcu)();
+
+	seq_printf(m, "%d\n", atomic_read(&acl->nr));
+	for (i = 0; i < ARRAY_SIZE(acl->buckets); i++) {
+		hlist_for_each_entry_rcu(e, &acl->buckets[i], node)
+			seq_printf(m, "%u %s%s\n", e->uid, e->rights & ACL_READ ? "r" : "",
+				   e->rights & ACL_WRITE ? "w" : "");
+	}
+
+	return 0;
+}
+
+DEFINE_SHOW_STORE_ATTRIBUTE(acl);
+
+static struct dentry *acl_file;
+
+static int __init acl_init(void)
+{
+	int i, err = -ENOMEM;
+
+	acl_cache = wr_cache_create("acl_entries", sizeof(struct acl_entry),
+				    __alignof__(struct acl_entry), 0, 0);
+	if (!acl_cache)
+		return -ENOMEM;
+
+	/* What there is once, and for as long as the module, is an object of a pool. */
+	acl_pool = pmalloc_create_pool(PMALLOC_MODE_WR);
+	if (!acl_pool)
+		goto destroy_cache;
+	acl = pzalloc(acl_pool, sizeof(*acl));
+	if (!acl)
+		goto destroy_pool;
+
+	/* Plain stores, up to here. */
+	for (i = 0; i < ARRAY_SIZE(acl->buckets); i++)
+		INIT_HLIST_HEAD(&acl->buckets[i]);
+	err = pmalloc_protect_pool(acl_pool);
+	if (err)
+		goto destroy_pool;
+	acl_file = debugfs_create_file("prmem_acl", 0600, NULL, NULL, &acl_fops);
+
+	return 0;
+
+destroy_pool:
+	WARN_ON(pmalloc_destroy_pool(acl_pool));
+destroy_cache:
+	WARN_ON(wr_cache_destroy(acl_cache));
+
+	return err;
+}
+
+/* Nobody gets in any more, then entries, then the cache, which refuses to go before them. */
+static void __exit acl_exit(void)
+{
+	struct hlist_node *next;
+	struct acl_entry *e;
+	int i;
+
+	debugfs_remove(acl_file);
+	for (i = 0; i < ARRAY_SIZE(acl->buckets); i++) {
+		hlist_for_each_entry_safe(e, next, &acl->buckets[i], node)
+			WARN_ON(acl_remove(e));
+	}
+	WARN_ON(wr_cache_destroy(acl_cache));
+	WARN_ON(pmalloc_destroy_pool(acl_pool));
+}
+
+module_init(acl_init);
+module_exit(acl_exit);
+
+MODULE_DESCRIPTION("An access control table in protected memory");
+MODULE_LICENSE("GPL");

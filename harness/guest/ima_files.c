@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Has IMA measure files of all kinds, with the templates ima-ng, ima-sig and ima-buf, and then compares its list
- * with what was done. One thread, and nothing that depends on time or chance: the same calls make the same list,
- * bit for bit, on every kernel.
+ * Has IMA measure files of all kinds, and what is in none, with the templates ima-ng, ima-sig and ima-buf, and then
+ * compares its list with what was done. One thread, and nothing that depends on time or chance: the same calls make
+ * the same list, bit for bit, on every kernel.
  *
  * ima_files[:N]	N files of the common kind, 2100 unless told
  *
@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include <limits.h>
 #include <linux/kexec.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
@@ -20,6 +21,8 @@
 #define SIGNED 160
 #define VIOLATIONS 12
 #define AGAIN 200
+#define MEMFDS 6
+#define MEMFD_NAME 249	/* with "memfd:", as long as a name can be */
 #define ORDINARY "ima-ng"
 
 /* What has to be in the list. */
@@ -153,13 +156,12 @@ static void common_files(int count)
 	}
 }
 
-/* Paths of up to PATH_MAX, with the NUL; longer ones can be reached too, but IMA has only their last name. */
-static void deep_files(void)
+/* A folder so deep that the path of a file in it is as long as can be. Returns the length with the last slash. */
+static int deep_folder(const char *top, char *path)
 {
-	char path[2 * PATH_MAX], name[NAME_MAX + 1];
-	int len = strlen(RAMFS), here, i;
+	int len = strlen(top);
 
-	strcpy(path, RAMFS);
+	strcpy(path, top);
 	while (len + 1 + NAME_MAX < PATH_MAX - 2) {
 		path[len++] = '/';
 		fill(path + len, 'd', NAME_MAX);
@@ -167,6 +169,15 @@ static void deep_files(void)
 		mkdir(path, 0755);
 	}
 	path[len++] = '/';
+	return len;
+}
+
+/* Paths of up to PATH_MAX, with the NUL; longer ones can be reached too, but IMA has only their last name. */
+static void deep_files(void)
+{
+	char path[2 * PATH_MAX], name[NAME_MAX + 1];
+	int len = deep_folder(RAMFS, path), here, i;
+
 	for (i = 0; i < 20; i++) {
 		fill(path + len, 'e', PATH_MAX - 1 - len - i);
 		make_file(path, i, i);
@@ -294,6 +305,9 @@ static int load_policy(void)
 		"measure func=FILE_CHECK mask=^MAY_READ fsmagic=0x01021994 fowner=1000 template=ima-sig\n",
 		"measure func=FILE_CHECK mask=^MAY_READ fsmagic=0x858458f6\n",
 		"measure func=BPRM_CHECK fsmagic=0x858458f6\n",
+		/* A memfd is on tmpfs, too, and so may be the root folder, of which nothing else shall be measured. */
+		"measure func=BPRM_CHECK fsmagic=0x01021994 fowner=1001\n",
+		"measure func=MODULE_CHECK fsmagic=0x01021994 fowner=1001\n",
 		"measure func=KEXEC_CMDLINE template=ima-buf\n",
 	};
 	int fd = open(IMA "policy", O_WRONLY), ret = 0;
@@ -312,7 +326,7 @@ static int load_policy(void)
 static int signed_files(void)
 {
 	struct expected *new;
-	char path[64];
+	char path[PATH_MAX];
 	int i, j, len, ret = 0;
 
 	mkdir(TMPFS, 0755);
@@ -321,7 +335,12 @@ static int signed_files(void)
 	for (i = 0; i < SIGNED; i++) {
 		unsigned char *sig = calloc(1, 4096);
 
+		/* The last has a record as long as can be: a signature of a page, and a path of another one. */
 		sprintf(path, TMPFS "/signed file %d", i);
+		if (i == SIGNED - 1) {
+			len = deep_folder(TMPFS, path);
+			fill(path + len, 's', PATH_MAX - 1 - len);
+		}
 		make_file(path, size_of(i), i);
 		len = i == SIGNED - 1 ? 4096 : i * 13 % 1200;
 		for (j = 0; j < len; j++)
@@ -340,6 +359,62 @@ static int signed_files(void)
 		new = expect(path, "ima-sig", 1, 0);
 		new->last = sig;
 		new->last_len = len;
+	}
+	return ret;
+}
+
+/* The name of a memfd, as long as can be, with what the name of a file seldom has. */
+static void memfd_name(char *name, int number)
+{
+	static const char odd[] = " kernel a\xff\xc3\xbc%s\x01'\"(deleted)";
+	int len = sprintf(name, "%d\n" SECOND_LINE, number);
+
+	while (len + (int)sizeof(odd) < MEMFD_NAME)
+		len += sprintf(name + len, "%s", odd);
+	fill(name + len, 'm', MEMFD_NAME - len);
+}
+
+/* A program and a module that are in no file, as containers start them. Returns 0 or -errno. */
+static int memfds(void)
+{
+	char name[MEMFD_NAME + 1], path[MEMFD_NAME + 32], self[32], *argv[] = { "true", NULL }, *envp[] = { NULL };
+	int i, fd, ro, status, ret = 0;
+
+	for (i = 0; i < MEMFDS; i++) {
+		memfd_name(name, i);
+		fd = memfd_create(name, 0);
+		if (fd < 0 || fchown(fd, 1001, -1))
+			return -errno;
+		/* There is no path, so the list has the name alone, without the last of its 255 characters. */
+		sprintf(path, "memfd:%s", name);
+		path[NAME_MAX - 1] = 0;
+		expect(path, ORDINARY, 1, 0);
+		sprintf(self, "/proc/self/fd/%d", fd);
+		/* Of several, some are programs. What is no module is measured, and refused after that. */
+		if (i % 2) {
+			dprintf(fd, "no module %d", i);
+			if (!syscall(SYS_finit_module, fd, "", 0) || errno != ENOEXEC)
+				ret = ret ?: -EINVAL;
+		} else if (copy("/bin/busybox", self)) {
+			ret = ret ?: -EIO;
+		} else {
+			/* One more byte for each, or they would be equal. */
+			lseek(fd, 0, SEEK_END);
+			dprintf(fd, "%d", i);
+			/* By a descriptor that only reads, as from a file. */
+			ro = open(self, O_RDONLY);
+			close(fd);
+			fd = ro;
+			if (!fork()) {
+				fexecve(fd, argv, envp);
+				_exit(127);
+			}
+			status = -1;
+			wait(&status);
+			if (status)
+				ret = ret ?: -ECHILD;
+		}
+		close(fd);
 	}
 	return ret;
 }
@@ -380,7 +455,7 @@ static int compare(const void *one, const void *two)
 }
 
 /* Count what is in the list, entry by entry. Returns how many are not as expected. */
-static int compare_list(const unsigned char *data, size_t len, int *templates, int *zero)
+static int compare_list(const unsigned char *data, size_t len, int *templates, int *zero, long *largest)
 {
 	const unsigned char *at = data, *end = data + len;
 	struct expected key, *want;
@@ -392,6 +467,8 @@ static int compare_list(const unsigned char *data, size_t len, int *templates, i
 		templates[1] += is_template(&record, "ima-sig");
 		templates[2] += is_template(&record, "ima-buf");
 		*zero += is_violation(&record);
+		if (at - record.digest > *largest)
+			*largest = at - record.digest;
 		/* From before the first process. */
 		if (!strcmp(record.name, "boot_aggregate") || !strcmp(record.name, "kernel_version"))
 			continue;
@@ -454,7 +531,7 @@ static int ascii_lines(const char *path)
 static void judge(void)
 {
 	int templates[3] = { 0 }, zero = 0, wrong, shared;
-	long count = read_number(IMA "runtime_measurements_count"), found;
+	long count = read_number(IMA "runtime_measurements_count"), found, largest = 0;
 	unsigned char *data;
 	size_t len;
 
@@ -466,7 +543,8 @@ static void judge(void)
 	found = ascii_lines(ASCII_LIST "_sha256");
 	ktap_ok(found == count, "files_ascii_list_of_sha256_is_whole", "%ld lines, but a count of %ld", found, count);
 	qsort(table, entries, sizeof(*table), compare);
-	wrong = compare_list(data, len, templates, &zero);
+	wrong = compare_list(data, len, templates, &zero, &largest);
+	ktap_ok(largest > 2 * 4096, "files_record_of_more_than_two_pages", "the largest has %ld bytes", largest);
 	ktap_ok(!wrong, "files_each_is_in_the_list_once", "%d are not", wrong);
 	found = read_number(IMA "violations");
 	ktap_ok(found == zero && zero == 2 * VIOLATIONS, "files_violations_agree",
@@ -494,6 +572,8 @@ int main(int argc, char **argv)
 	ktap_ok(!ret, "files_policy", "%s", strerror(-ret));
 	ret = signed_files();
 	ktap_ok(!ret, "files_signed", "%s", strerror(-ret));
+	ret = memfds();
+	ktap_ok(!ret, "files_memfds", "%s", strerror(-ret));
 	ret = buffers();
 	ktap_ok(!ret, "files_command_lines", "kexec_file_load: %s", strerror(-ret));
 	ktap_ok(!wrong_opens, "files_open", "%d did not", wrong_opens);

@@ -5,6 +5,7 @@
  *   ima_full:begin    takes all protected memory, by a module, and has files measured
  *   ima_full:end      gives it back, and has one more file measured
  *   ima_full:pieces   has files measured while there is no free memory in one piece of 64 KiB or more
+ *   ima_full:grow     has 100,000 small files measured, as a machine with many containers does in the end
  *   ima_full:many     has more files measured than 1 GiB has room for, by their names: each is unlinked at once
  */
 #define _GNU_SOURCE
@@ -19,6 +20,8 @@
 /* IMA protects 64 of those that it has not protected yet with each measurement. */
 #define ROUNDS (FILES / 64 + 2)
 #define MANY 262000
+#define GROW 100000
+#define STATS DEBUGFS "prmem/stats"
 
 /* File @number of the step @what, with a name that is as long as it can be for some. */
 static int new_file(const char *what, int number)
@@ -131,6 +134,46 @@ static void many(void)
 		read_number(COUNT) - before);
 }
 
+/* The pages that the list takes, and those of free slots and metadata beside it. */
+static long pages_taken(void)
+{
+	return number_in_file(STATS, "pages") - number_in_file(STATS, "pages_free");
+}
+
+static void grow(void)
+{
+	long before = read_number(COUNT), taken, last = pages_taken(), first = 0, least = LONG_MAX, most = 0, i, left;
+	char path[64];
+	int ret = 0;
+
+	for (i = 0; i < GROW && !ret; i++) {
+		sprintf(path, RAMFS "/container/layer/%ld", i);
+		if (!i) {
+			mkdir(RAMFS "/container", 0755);
+			mkdir(RAMFS "/container/layer", 0755);
+		}
+		ret = make_file(path, 32, i) ?: measure(path);
+		/* What is measured is the list, not the files. */
+		unlink(path);
+		if ((i + 1) % (GROW / 10))
+			continue;
+		taken = pages_taken();
+		printf("# %ld: %ld pages\n", i + 1, taken - last);
+		least = taken - last < least ? taken - last : least;
+		most = taken - last > most ? taken - last : most;
+		first = first ?: taken - last;
+		last = taken;
+	}
+	ktap_ok(!ret, "open", "file %ld: %s", i, strerror(-ret));
+	ktap_ok(read_number(COUNT) - before == GROW, "counted", "%ld and then %ld", before, read_number(COUNT));
+	/* 452 when this was written, with all metadata; make bench compares with the base. */
+	ktap_ok(first > 0 && most * 4096 / (GROW / 10) < 470, "bytes_of_a_record", "%ld", most * 4096 / (GROW / 10));
+	/* An area more or less. */
+	ktap_ok(most - least <= 32, "linear", "%ld to %ld pages for as many files", least, most);
+	left = read_number(UNPROTECTED);
+	ktap_ok(!left, "protected", "%ld are not", left);
+}
+
 int main(int argc, char **argv)
 {
 	const char *how = argc > 1 ? argv[1] : "";
@@ -142,9 +185,11 @@ int main(int argc, char **argv)
 		end();
 	else if (!strcmp(how, "pieces"))
 		pieces();
+	else if (!strcmp(how, "grow"))
+		grow();
 	else if (!strcmp(how, "many"))
 		many();
 	else
-		ktap_ok(0, "argument", "begin, end, pieces or many, not %s", how);
+		ktap_ok(0, "argument", "begin, end, pieces, grow or many, not %s", how);
 	return ktap_end();
 }

@@ -20,6 +20,7 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <termios.h>
+#include <time.h>
 
 #include "kernel.h"
 
@@ -89,10 +90,13 @@ static void run_step(int number, char *name)
 	char *arg = strchr(name, ':');
 	char path[128];
 	int status = 0, good;
+	struct timespec now;
 
 	if (arg)
 		*arg++ = 0;
-	fprintf(stderr, "init: step %s\n", name);
+	/* Where the time of a boot goes can be read on its console. */
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	fprintf(stderr, "init: step %s, %ld s after the start\n", name, (long)now.tv_sec);
 	snprintf(path, sizeof(path), "/bin/%s", name);
 	if (!access(path, X_OK)) {
 		status = run_program(path, arg, false, output, OUTPUT_MAX);

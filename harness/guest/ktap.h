@@ -57,10 +57,9 @@ static inline int ktap_end(void)
 	return ktap_failures ? 1 : 0;
 }
 
-/* Returns 0 or -errno. */
-static inline int write_file(const char *path, const char *text)
+static inline int write_with(int flags, const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_TRUNC);
+	int fd = open(path, O_WRONLY | flags);
 	int ret = 0;
 
 	if (fd < 0)
@@ -69,6 +68,18 @@ static inline int write_file(const char *path, const char *text)
 		ret = errno ? -errno : -EIO;
 	close(fd);
 	return ret;
+}
+
+/* Returns 0 or -errno. */
+static inline int write_file(const char *path, const char *text)
+{
+	return write_with(O_TRUNC, path, text);
+}
+
+/* The same for files of the kernel that forget what they have when they are truncated. */
+static inline int append_file(const char *path, const char *text)
+{
+	return write_with(O_APPEND, path, text);
 }
 
 /* Returns the length read, or -errno; the text is always terminated. */

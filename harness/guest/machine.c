@@ -13,7 +13,7 @@ static const struct feature {
 	const char *name;
 	const char *flag;	/* of /proc/cpuinfo: the processor has it, and the kernel uses it */
 	int cr4;		/* the bit that turns it on, or 0 */
-	const char *file;	/* which can be read with it, and not without */
+	const char *file;	/* which can be read with it, and without not, or is "off" */
 } features[] = {
 	{ "pcid", .flag = "pcid", .cr4 = 17 },
 	{ "invpcid", .flag = "invpcid" },
@@ -107,7 +107,7 @@ static void test_feature(const struct feature *f, bool want)
 		len += sprintf(found + len, "; %d have bit %d of CR4", bits, f->cr4);
 	}
 	if (f->file) {
-		readable = read_file(f->file, text, sizeof(text)) > 0;
+		readable = read_file(f->file, text, sizeof(text)) > 0 && strcmp(text, "off\n");
 		len += sprintf(found + len, "; %s can%s be read", f->file, readable ? "" : "not");
 	}
 	ktap_ok(flags == all && bits == all && readable == want, f->name, "the scenario says %s%s", want ? "yes" : "no",

@@ -41,7 +41,9 @@ static inline int poke_static_key(const char **why)
 /* How often the probe has been hit; -1: there is no such probe. */
 static inline long kprobe_hits(const char *name)
 {
-	char text[4096], *at;
+	/* A line for each probe, and there may be some that are not ours. */
+	static char text[65536];
+	char *at;
 
 	read_file(TRACING "kprobe_profile", text, sizeof(text));
 	at = strstr(text, name);
@@ -52,15 +54,17 @@ static inline int poke_kprobe(const char **why)
 {
 	static int defined;
 	long before;
-	int i;
+	int i, err;
 
 	/*
 	 * Five bytes behind the symbol is the first instruction after the call
 	 * to the tracer: such a probe is an int3 or a jump, not an ftrace hook.
 	 */
 	*why = "defining a kprobe";
-	if (!defined && write_file(TRACING "kprobe_events", "p:poking/harness __x64_sys_getppid+5"))
-		return -EIO;
+	err = defined ? 0 : append_file(TRACING "kprobe_events", "p:poking/harness __x64_sys_getppid+5");
+	/* Another process may have defined it. */
+	if (err && err != -EEXIST)
+		return err;
 	defined = 1;
 	before = kprobe_hits("harness");
 	*why = "enabling a kprobe";

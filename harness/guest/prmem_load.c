@@ -219,6 +219,12 @@ static void static_module(void)
 
 	ktap_ok(ret == -ENOEXEC, "refused", "%s", ret ? strerror(-ret) : "it loads");
 	ktap_ok(in_kernel_log("prmem_static: has __wr_after_init data"), "message", "not in the log");
+
+	/* Of which it has nothing else. */
+	ret = load_module("prmem_static_cache", "");
+	ktap_ok(ret == -ENOEXEC, "cache_refused", "%s", ret ? strerror(-ret) : "it loads");
+	ktap_ok(in_kernel_log("prmem_static_cache: has __wr_after_init data"), "cache_message",
+		"not in the log");
 }
 
 int main(int argc, char **argv)

@@ -154,6 +154,26 @@ static void test_rdpmc(void)
 		before, mapped, after, again);
 }
 
+/* The gate for programs of 32 bits, with their number of getpid(). */
+static long getpid_32(void)
+{
+	long ret = 20;
+
+	asm volatile("int $0x80" : "+a"(ret) : : "memory", "r8", "r9", "r10", "r11");
+	return ret;
+}
+
+static void test_gate_32(void)
+{
+	const char *why = "";
+	long before = getpid_32(), after;
+	int ret = poke_all(&why);
+
+	after = getpid_32();
+	ktap_ok(!ret && before == getpid() && after == before, "gate_32", "poke: %s (%d), %ld and %ld are not %d", why, ret,
+		before, after, getpid());
+}
+
 /* Last, because it cannot be turned off again. */
 static void test_lam(void)
 {
@@ -182,6 +202,7 @@ int main(int argc, char **argv)
 	test_ldt();
 	test_watchpoint();
 	test_rdpmc();
+	test_gate_32();
 	test_lam();
 	return ktap_end();
 }

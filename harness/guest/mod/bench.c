@@ -231,6 +231,30 @@ static void vmap_store(void)
 	ROUND_END(NR_VMAP_STORE);
 }
 
+/* ---- the page allocator, which asks what is protected ---- */
+
+static void page_alloc(void)
+{
+	struct page *p;
+
+	ROUND_BEGIN(NR_PAGE_ALLOC);
+	p = alloc_page(GFP_KERNEL);
+	ROUND_END(NR_PAGE_ALLOC);
+	if (p)
+		__free_page(p);
+}
+
+static void page_free(void)
+{
+	struct page *p = alloc_page(GFP_KERNEL);
+
+	if (!p)
+		return;
+	ROUND_BEGIN(NR_PAGE_FREE);
+	__free_page(p);
+	ROUND_END(NR_PAGE_FREE);
+}
+
 /* ---- temp_mm ---- */
 
 #ifdef CONFIG_TEMP_MM
@@ -408,6 +432,8 @@ static const struct row rows[] = {
 	{ "text_poke_1_kthread", text_poke_1_kthread, .kthread = true },
 	{ "set_memory_pair", set_memory_pair, object_ro, object_rw },
 	{ "vmap_store", vmap_store, object_ro, object_rw },
+	{ "page_alloc", page_alloc },
+	{ "page_free", page_free },
 #ifdef CONFIG_TEMP_MM
 	{ "temp_mm_switch", temp_mm_switch, temp_setup, temp_teardown },
 	{ "temp_mm_switch_kthread", temp_mm_switch_kthread, temp_setup, temp_teardown,

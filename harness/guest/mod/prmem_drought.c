@@ -16,7 +16,7 @@
 /* Not exported, nor need they be. */
 static struct {
 	struct prmem_block *prmem_blocks;
-	struct mutex *prmem_mutex;
+	struct mutex *prmem_grow_mutex;
 	struct pmalloc_pool **ima_pool;
 	typeof(&prmem_replace) prmem_replace;
 } k;
@@ -24,7 +24,7 @@ static struct {
 static const struct symbol symbols[] = {
 #define SYMBOL(name) { #name, &k.name }
 	SYMBOL(prmem_blocks),
-	SYMBOL(prmem_mutex),
+	SYMBOL(prmem_grow_mutex),
 	SYMBOL(ima_pool),
 	SYMBOL(prmem_replace),
 };
@@ -62,8 +62,8 @@ static int __init drought_init(void)
 			__set_bit(slot, taken);
 	}
 	/* Whoever was about to get a block has it now. */
-	mutex_lock(k.prmem_mutex);
-	mutex_unlock(k.prmem_mutex);
+	mutex_lock(k.prmem_grow_mutex);
+	mutex_unlock(k.prmem_grow_mutex);
 	while (!pmalloc_reserve(pool, PAGE_SIZE))
 		sum += drain(pool);
 	sum += drain(pool) + drain(*k.ima_pool);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The one entry point. Each target is a command of harness/, which prints what it does and where its logs are.
 
-COMMANDS := run shell test check bench mutants soak prefixes expected series tree export refresh clean
+COMMANDS := run shell test check bench mutants soak tlb prefixes expected series tree export refresh clean
 ONLY ?=
 V ?=
 
@@ -17,6 +17,7 @@ help:
 	@echo 'make bench    count instructions, CR3 writes, flushes and IPIs, base and patched'
 	@echo 'make mutants  break the kernel on purpose, one defect at a time; each must turn a test red'
 	@echo 'make soak     the long form of the random tests and of the load: an hour'
+	@echo 'make tlb      on an emulator whose TLB remembers: each use of a stale translation is reported'
 	@echo 'make expected list anew which cases run and which are skipped where, from the logs of the last boots'
 	@echo 'make prefixes boot the kernel of each prefix of the series: an hour or two; ONLY=PATCH boots one'
 	@echo 'make series   the patches, as files and as one mbox for git am, in out/series'

@@ -20,6 +20,7 @@ COMMANDS = {
     "bench": ("bench", "cmd_bench"),
     "mutants": ("mutants", "cmd_mutants"),
     "soak": ("test", "cmd_soak"),
+    "tlb": ("test", "cmd_tlb"),
     "prefixes": ("prefixes", "cmd_prefixes"),
     "expected": ("expected", "cmd_expected"),
     "clean": ("series", "cmd_clean"),

@@ -25,16 +25,16 @@ UNPACK_PACKAGES = {"xz": "xz-utils", "tar": "tar", "dpkg-deb": "dpkg"}
 MIB = 1 << 20
 
 
-def read_pin(root=ROOT):
-    """base/VERSION as a dict."""
+def read_pin(root=ROOT, name="VERSION", keys=("package", "version", "deb-sha256", "tarball", "tarball-sha256")):
+    """A file of base/ that pins a package, as a dict."""
     pin = {}
-    for line in (Path(root) / "base" / "VERSION").read_text().splitlines():
+    for line in (Path(root) / "base" / name).read_text().splitlines():
         if line and not line.startswith("#"):
             key, _, value = line.partition(":")
             pin[key] = value.strip()
-    missing = {"package", "version", "deb-sha256", "tarball", "tarball-sha256"} - set(pin)
+    missing = set(keys) - set(pin)
     if missing:
-        raise HarnessError("base/VERSION lacks " + ", ".join(sorted(missing)))
+        raise HarnessError(f"base/{name} lacks " + ", ".join(sorted(missing)))
     return pin
 
 
@@ -126,7 +126,7 @@ def _apt():
     return ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
 
 
-def _apt_update():
+def apt_update():
     if os.geteuid() == 0:
         run(["apt-get", "update"], log=LOGS / "apt-update.log", what="apt-get update", check=False)
 
@@ -185,7 +185,7 @@ def _choices(pin, folder):
         return [(version, deb)]
     offered = _offered(package)
     if version not in offered:
-        _apt_update()
+        apt_update()
         offered = _offered(package)
     if not offered:
         no_network(LOGS / "apt-update.log", f"find {package}; KAS_BASE_DEB=FILE takes it from a file")
@@ -342,7 +342,7 @@ def ensure_base(root=ROOT, cache=CACHE):
                 try:
                     target = _make(pin, folder, root, _choices(pin, folder))
                 except DownloadError:
-                    _apt_update()       # the lists named a file that the archive has replaced since
+                    apt_update()       # the lists named a file that the archive has replaced since
                     target = _make(pin, folder, root, _choices(pin, folder))
         if target.name != pin["version"]:
             say(f"note: the base is {pin['package']} {target.name}; the pinned {pin['version']} is not to be had")

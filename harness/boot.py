@@ -50,8 +50,10 @@ class Scenario:
     oopses: list = field(default_factory=list)       # "WHAT in FUNCTION" of each that is provoked, in their order
     allow_splat: list = field(default_factory=list)  # regexes of reports that may be there, about what is not ours
     tracer_selftest: str = ""   # "yes": the tests that ftrace runs on itself during boot, 20 s of them
+    tlb: str = ""               # of Bochs: "keep" what may be stale, or "report" each use of it as well; see bochs.py
     threads: str = "single"     # of TCG: all CPUs in turn, or "multi"; see THREADS
     tpm: str = ""               # "yes": a TPM 2.0 of its own, new at every boot; or with which banks, as "sha256"; not in Bochs
+    disk: str = ""              # its size, as of @memory: an empty disk of its own, /dev/vda; not in Bochs
     kexec: str = ""             # "yes": the guest's /boot has this kernel and an initramfs, for kexec
     dump: str = ""              # "yes": a third serial port for what the host looks at, LABEL.dump
     timeout: int = 180
@@ -113,6 +115,18 @@ def qemu_command(kernel, initrd, cmdline, cpu="max,la57=off", smp=1, memory="512
     if results:
         command += ["-serial", f"file:{results}"]
     return command + list(extra)
+
+
+def disk_arguments(path, size):
+    """What QEMU has to be told of an empty disk; the file takes as much room as the guest writes."""
+    if not re.fullmatch(r"[0-9]+[MG]", size):
+        raise HarnessError(f"a disk of {size}: it takes a number with M or G behind it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with open(path, "wb") as file:
+        file.truncate(int(size[:-1]) << {"M": 20, "G": 30}[size[-1]])
+    # No flush of the guest has to reach the host's disk.
+    return ["-drive", f"if=none,id=disk,format=raw,cache=unsafe,file={path}", "-device", "virtio-blk-pci,drive=disk"]
 
 
 class Tpm:
@@ -181,6 +195,8 @@ def kernel_cmdline(scenario, panic_on_warn=True):
         # MONITOR in Bochs 2.7 disarms the monitors of other CPUs, and may arm a wrong address: a CPU that idles
         # in MWAIT misses wakeups, for a second at a time, and CPU hotplug then fails in the plain base kernel too.
         words.append("idle=nomwait")
+    if scenario.tlb == "report":
+        words.append("nokaslr")         # so that code is where System.map has it
     if scenario.kunit:
         # A second after boot Linux moves to another clock and stops all CPUs for it; a test that waits for
         # another CPU with preemption off would wait in vain. By the TSC of Bochs' Skylake a second takes minutes.
@@ -224,11 +240,12 @@ class Boot:
 
     def __init__(self, scenario, objdir, initrd, tag="", panic_on_warn=True):
         need({**PACKAGES, **(TEST_PACKAGES if scenario.emulator != "tcg" else {})})
-        self.scenario = scenario
+        self.scenario, self.objdir = scenario, objdir
         self.label = f"{scenario.name}{tag}"
         self.log = LOGS / f"boot-{self.label}.log"
         self.results = LOGS / f"boot-{self.label}.results"
         self.dump = LOGS / f"boot-{self.label}.dump"
+        self.disk = BUILD / "boot" / f"{self.label}.disk"
         self.ended = None
         self.tpm, self.trouble, extra = None, "", []
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -236,9 +253,9 @@ class Boot:
         kernel = objdir / "arch/x86/boot/bzImage"
         cmdline = kernel_cmdline(scenario, panic_on_warn)
         if scenario.emulator == "bochs":
-            if scenario.tpm or scenario.dump:
-                raise HarnessError(f"scenario {scenario.name}: Bochs has neither a TPM nor a port for a dump here")
-            self.machine = bochs.Bochs(self.label, kernel, initrd, cmdline, scenario, self.log, self.results)
+            if scenario.tpm or scenario.dump or scenario.disk:
+                raise HarnessError(f"scenario {scenario.name}: Bochs has neither a TPM nor a disk nor a port for a dump here")
+            self.machine = bochs.Bochs(self.label, bochs.linux(kernel, initrd, cmdline), scenario, self.log, self.results)
             self.process = self.machine.process
             self.command = self.machine.command
         else:
@@ -253,6 +270,8 @@ class Boot:
             if scenario.dump == "yes":
                 self.dump.write_bytes(b"")
                 extra += ["-serial", f"file:{self.dump}"]
+            if scenario.disk:
+                extra += disk_arguments(self.disk, scenario.disk)
             inherited = []
             if scenario.tpm:
                 self.tpm = Tpm(LOGS / f"boot-{self.label}.tpm.log", "" if scenario.tpm == "yes" else scenario.tpm)
@@ -300,6 +319,8 @@ class Boot:
             end_process(self.process)
         if self.tpm:
             self.trouble, self.tpm = self.tpm.stop(), None
+        if self.scenario.disk:
+            self.disk.unlink(missing_ok=True)
         PROGRESS.done(f"boot {self.label}")
 
 

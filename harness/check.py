@@ -180,8 +180,9 @@ def get_maintainer(ctx):
 
 
 def length(ctx):
-    bad = [f"{name} has {count} lines" for name in ctx.files
-           if (count := (ROOT / name).read_bytes().count(b"\n")) >= MAX_LINES]
+    # A list that is written by a command is nobody's to read from its beginning to its end.
+    bad = [f"{name} has {count} lines" for name in ctx.files if name != "harness/scenarios/expected" and
+           (count := (ROOT / name).read_bytes().count(b"\n")) >= MAX_LINES]
     return ", ".join(bad) or None
 
 
@@ -318,7 +319,7 @@ def readme_closing(_ctx):
 
 
 def readme_figures(_ctx):
-    return _claim("bench.json", claims.figures)
+    return _claim("bench.json", lambda readme, found: claims.figures(readme, found, claims.documents()))
 
 
 # ---- running them ----

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What README.md says in numbers, against what the last whole runs of make test and make bench have found.
+"""What README.md and the documents say in numbers, against what the last whole runs of make test and make bench have found.
 
 A run counts as long as the files that it was of are the same; the texts may change after it, to say what it found.
 """
@@ -11,6 +11,8 @@ from . import report
 from .common import OUT, ROOT
 
 README = ROOT / "README.md"
+# Documents that have tables of instructions, and the headings above those.
+DOCUMENTS = {"Documentation/core-api/prmem.rst": "Costs", "Documentation/arch/x86/asi.rst": "Overhead"}
 SCENARIOS = re.compile(r"in (\d+) scenarios")
 CLOSING = re.compile(r"`(\d+ passed, \d+ failed, \d+ skipped)`")
 # Numbers of which a table is full without anybody having measured them, such as a count of CPUs, are shorter.
@@ -61,12 +63,45 @@ def costs(readme):
     return found
 
 
-def figures(readme, found):
-    """Each figure of the table of costs is one that was measured of that kernel."""
-    claimed = costs(readme)
-    if not claimed:
-        return "README.md has no table of costs, or one that harness/claims.py cannot read"
+def section(text, heading):
+    """The lines below a heading of a document, up to the next one."""
+    lines = text.splitlines()
+    marks = [number for number in range(1, len(lines)) if re.fullmatch(r"(=+|-+)", lines[number]) and lines[number - 1].strip()
+             and not lines[number - 1].startswith(("=", "-")) and len(lines[number]) == len(lines[number - 1])]
+    for index, number in enumerate(marks):
+        if lines[number - 1] == heading:
+            return lines[number + 1:marks[index + 1] - 1 if index + 1 < len(marks) else len(lines)]
+    return []
+
+
+def document_costs(text, heading):
+    """[(row, "either", figure)] of the tables below @heading, which don't say of which kernel a row is."""
+    found, columns = [], []
+    for line in section(text, heading):
+        if re.fullmatch(r"=+( +=+)+", line):
+            columns = columns or [match.start() for match in re.finditer("=+", line)]
+        elif not line.strip():
+            columns = []
+        elif columns:
+            found += [(line[:columns[1]].strip(), "either", number) for word in FIGURE.findall(line[columns[1]:])
+                      if (number := int(word.replace(",", ""))) >= SHORTEST]
+    return found
+
+
+def figures(readme, found, documents=()):
+    """Each figure of the tables of costs is one that was measured of that kernel. @documents: (name, text, heading)"""
+    claims = {"README.md": costs(readme), **{name: document_costs(text, heading) for name, text, heading in documents}}
     measured = {kernel: {value for row in found["rows"] if row["kernel"] == kernel for value in row.values()}
                 for kernel in ("base", "patched")}
-    bad = [f"{row}: {kernel} {number}" for row, kernel, number in claimed if number not in measured[kernel]]
-    return "nobody has measured these figures of README.md: " + "; ".join(bad) if bad else None
+    measured["either"] = measured["base"] | measured["patched"]
+    bad = []
+    for name, claimed in claims.items():
+        if not claimed:
+            return f"{name} has no table of costs, or one that harness/claims.py cannot read"
+        bad += [f"{name}: {row}: {kernel} {number}" for row, kernel, number in claimed if number not in measured[kernel]]
+    return "nobody has measured these figures: " + "; ".join(bad) if bad else None
+
+
+def documents():
+    """Those that are compared, as figures() wants them."""
+    return [(name, (ROOT / name).read_text(), heading) for name, heading in DOCUMENTS.items()]

@@ -27,7 +27,7 @@ LOG_LIMIT = 64 << 20
 GRACE = 5       # for a process that was asked to end
 
 # What of the user's environment reaches this program and all that it starts. README.md names them.
-USERS = ("ACCEL", "KAS_BASE_DEB", "ONLY", "V",
+USERS = ("ACCEL", "KAS_BASE_DEB", "KAS_BOCHS_TARBALL", "ONLY", "V",
          "PATH", "TERM", "COLUMNS", "APT_CONFIG", *(name for proxy in ("http_proxy", "https_proxy", "no_proxy")
                                                    for name in (proxy, proxy.upper())))
 # In the environment of each process that a run starts, and of those that they start: by this they are found.
@@ -48,8 +48,7 @@ PACKAGES = {
 }
 TEST_PACKAGES = {
     "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
-    "bochs": "bochs", "/usr/share/bochs/BIOS-bochs-latest": "bochsbios",
-    "/usr/lib/x86_64-linux-gnu/bochs/plugins/libbx_term_gui.so": "bochs-term",
+    "/usr/share/bochs/BIOS-bochs-latest": "bochsbios",
     "/usr/share/vgabios/vgabios.bin": "vgabios",
     "grub-mkrescue": "grub-common", "/usr/lib/grub/i386-pc/kernel.img": "grub-pc-bin",
     "xorriso": "xorriso", "mformat": "mtools",

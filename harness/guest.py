@@ -78,7 +78,7 @@ def _external_modules(config, tree, where):
 
 def in_tree_modules(objdir):
     """The few modules of the kernel itself that a scenario loads."""
-    return sorted(path for path in objdir.glob("lib/*.ko"))
+    return sorted([*objdir.glob("lib/*.ko"), *objdir.glob("samples/*/*.ko")])
 
 
 def with_libraries(program):
@@ -88,6 +88,14 @@ def with_libraries(program):
         raise HarnessError(f"{program} is missing, which a scenario wants in the guest")
     libraries = re.findall(r"(/\S+) \(0x", run(["ldd", path]))
     return [(f"bin/{program}", path), *((library.lstrip("/"), library) for library in libraries)]
+
+
+def named(scenario):
+    """The programs that the steps of a scenario name, and the first process; without a scenario all."""
+    if not scenario:
+        return programs()
+    words = {"init", *re.findall(r"\w+", " ".join(scenario.run))}
+    return [program for program in programs() if program.stem in words]
 
 
 def wanted(scenario, tree):
@@ -148,16 +156,16 @@ def plain_initramfs(tree=None, objdir=None, scenario=None):
 
 def _initramfs(name, modules, tree, objdir, scenario):
     more = wanted(scenario, tree) if scenario else []
-    if more or (scenario and scenario.kexec == "yes"):
+    if scenario:
         name += f"-{scenario.name}"
     if scenario and scenario.kexec == "yes":
         # What the second kernel gets has no /boot: it starts no third.
-        inner = _pack(f"{name}-inner", modules, more)
+        inner = _pack(f"{name}-inner", modules, named(scenario), more)
         more = [*more, ("boot/bzImage", objdir / "arch/x86/boot/bzImage"), ("boot/initramfs", inner)]
-    return _pack(name, modules, more)
+    return _pack(name, modules, named(scenario), more)
 
 
-def _pack(name, modules, more=()):
+def _pack(name, modules, chosen, more=()):
     if not Path(BUSYBOX).exists():
         raise HarnessError(f"{BUSYBOX} is missing: apt-get install busybox-static")
     archive = Cpio()
@@ -168,7 +176,7 @@ def _pack(name, modules, more=()):
         archive.file(path, file)
     for applet in APPLETS:
         archive.link(f"bin/{applet}", "busybox")
-    for program in programs():
+    for program in chosen:
         archive.file("init" if program.name == "init" else f"bin/{program.name}", program)
     for module in modules:
         archive.file(f"lib/modules/{module.name}", module, 0o644)

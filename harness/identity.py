@@ -7,15 +7,19 @@ includes such a header. Of a header that nearly all include, one object a folder
 """
 
 import re
+import shutil
 from collections import Counter
 
 from . import allow, build, canonical, kbuild, model, series
 from .base import ensure_base
-from .common import BUILD, ROOT
+from .common import BUILD, LOGS, ROOT, HarnessError
 from .report import entry
 
 ALLOW = ROOT / "harness" / "identity.allow"
 BASE, SERIES = BUILD / "base", BUILD / "src"
+# Who uses the series, and has a choice.
+USERS = ROOT / "harness" / "guest" / "off"
+SAMPLES = [ROOT / "samples" / "asi" / "asi_parser.c"]
 # What the compiler makes of one function, and what canonical.py appends to names that are there twice.
 PART = re.compile(r"(\.cold|\.isra|\.constprop|\.part|\.N|')+$")
 
@@ -74,6 +78,26 @@ def chosen_objects(objects, edited):
     return sorted(names), none
 
 
+def user_entries():
+    """Who uses the series compiles with its options off."""
+    where, entries = BUILD / "mod-off", []
+    shutil.rmtree(where, ignore_errors=True)
+    where.mkdir(parents=True)
+    for path in [*sorted(USERS.iterdir()), *SAMPLES]:
+        (where / path.name).write_bytes(path.read_bytes())
+    for source in sorted(where.glob("*.c")):
+        log, why = LOGS / f"identity-{source.stem}.log", ""
+        target = source.with_suffix(".o")
+        try:
+            build.run_make("off", SERIES, f"M={where}", target.name, what=f"{source.name} with our options off", log=log)
+        except HarnessError as err:
+            why = str(err).splitlines()[0]
+        if not why and not target.exists():
+            why = f"{target} was not made; log: {log.relative_to(ROOT)}"
+        entries.append(entry("off", "none", "series", f"identity:user:{source.name}", "fail" if why else "pass", why))
+    return entries
+
+
 def identity_entries():
     """One entry per object: with our options off, it is that of the base."""
     base = ensure_base()
@@ -99,4 +123,4 @@ def identity_entries():
     stale = sorted(functions.keys() - changed)
     entries.append(entry("off", "none", "series", "identity:allow", "fail" if stale else "pass",
                          f"harness/identity.allow names what does not differ: {', '.join(stale)}" if stale else ""))
-    return entries
+    return entries + user_entries()

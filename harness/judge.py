@@ -7,8 +7,9 @@ import os
 import re
 import sys
 import threading
+from pathlib import Path
 
-from . import expected
+from . import expected, stale
 from .base import ensure_base
 from .common import LOGS, ROOT, HarnessError, tail
 from .expected import Group
@@ -21,6 +22,7 @@ SUITES = {
     "temp_mm": "temp_mm", "temp_mm_x86": "temp_mm", "splat_temp_mm": "temp_mm",
     "pg_table": "pg_table", "prmem": "prmem", "ima": "ima", "asi": "asi", "demo": "demo",
     "lkdtm": "prmem", "splat_prmem": "prmem", "splat_asi_event": "asi", "splat_asi": "asi",
+    "memory_asi": "asi", "memory_pg_table": "pg_table", "memory_prmem": "prmem",
 }
 PARSING = threading.Lock()
 TIMESTAMP = re.compile(r"^\[ *\d+\.\d+\] ")
@@ -234,20 +236,26 @@ def judge(boot, listed=None):
     """All report entries of a boot that is over."""
     scenario, text = boot.scenario, boot.log.read_text(errors="replace")
     problems = []
+    said = kernel_lines(text)
     if boot.ended == "timeout":
         problems.append(f"no end after {scenario.timeout} s")
     elif boot.ended != "exit":
-        problems.append(f"emulator ended with {boot.ended}")
+        problems.append(f"emulator ended with {boot.ended}" + (f": {said[-1].strip()}" if boot.ended.startswith("exit") and said else ""))
+    if not any(TIMESTAMP.match(line) for line in said):
+        problems.append("the kernel has printed nothing: either it did not start, or it has no driver for the serial console")
     if boot.trouble:
         problems.append(boot.trouble)
     provoked = [counted(rule) for rule in scenario.expect_splat]
     splats = find_splats(text, [*(regex for _, regex in provoked), *scenario.allow_splat])
     if splats:
         problems.append(f"{len(splats)} line(s) of trouble, first: {splats[0]}")
+    if scenario.tlb == "report":
+        found = stale.stale(Path(f"{boot.log}.bochs"), boot.objdir)
+        if found:
+            problems.append(f"{len(found)} use(s) of stale translations, first: {found[0]}")
     other = other_oopses(find_oopses(text), scenario.oopses)
     if other:
         problems.append(other)
-    said = kernel_lines(text)
     for number, regex in [*((None, regex) for regex in scenario.expect), *provoked]:
         lines = sum(bool(re.search(regex, line)) for line in said)
         if not lines:

@@ -29,8 +29,8 @@ def object_of(path):
 class Objects:
     """The objects of one object directory: what each depends on, by paths of the source tree.
 
-    @members: those that count, which are the ones that vmlinux is linked from. There are others: of the boot loader's
-    part, of user space, of the EFI stub, which kbuild compiles with flags of their own and not by themselves.
+    @members: those that count, which are the ones that vmlinux, or a module, is linked from. There are others: of the boot
+    loader's part, of user space, of the EFI stub, which kbuild compiles with flags of their own and not by themselves.
     """
 
     def __init__(self, objdir, members):
@@ -83,6 +83,12 @@ def archive_members(objdir):
     if proc.returncode or not proc.stdout.strip():
         raise HarnessError(f"{archive}: ar lists nothing: {proc.stdout.strip()}; the kernel has to be built first")
     return proc.stdout.split()
+
+
+def module_members(objdir):
+    """The objects that the modules are linked from, of the modules that are one object each."""
+    order = Path(objdir) / "modules.order"
+    return order.read_text().split() if order.exists() else []
 
 
 LISTED = """\

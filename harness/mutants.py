@@ -14,7 +14,7 @@ A mutant is a file harness/mutants/NAME.diff against the composed tree, with a h
     Maybe: SUITE.CASE[, SUITE.CASE]          these may fail as well, by chance
     Then: dies                               the kernel does not come to its end, and cases are missing for that. If it dies in
                                              the named case, Says: is what the kernel reports
-    Quick: yes                               it runs in make test as well
+    Quick: yes                               it runs in make test as well, if that has time left
 
 A kernel in which nothing works turns everything red. So the unmutated kernel is booted as well, once for all mutants of
 one machine and filter: this is the control, and has to be green.
@@ -27,6 +27,7 @@ import fnmatch
 import queue
 import re
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -102,12 +103,13 @@ def load(path):
     return mutant
 
 
-def mutants(quick=False, only=None):
+def mutants(quick=False, only=()):
     found = [load(path) for path in sorted(FOLDER.glob("*.diff"))]
     if only:
-        found = [mutant for mutant in found if mutant.name == only]
-        if not found:
-            raise HarnessError(f"no such mutant: {only}")
+        unknown = sorted(set(only) - {mutant.name for mutant in found})
+        found = [mutant for mutant in found if mutant.name in only]
+        if unknown:
+            raise HarnessError(f"no such mutant: {', '.join(unknown)}")
     return [mutant for mutant in found if mutant.quick or not quick]
 
 
@@ -117,7 +119,9 @@ def scenario_for(mutant):
     suites = {case.partition(".")[0] for case in mutant.cases}
     if mutant.cases:
         scenario.run = [step for step in scenario.run if step.partition(":")[0] in suites]
-        if suites == {step.partition(":")[0] for step in scenario.run}:
+        if "rerun" in suites:
+            pass    # only what has been known at boot can be run again
+        elif suites == {step.partition(":")[0] for step in scenario.run}:
             scenario.kunit = ""
         elif len(suites) == 1 and not scenario.oopses:
             scenario.kunit = suites.pop()
@@ -279,11 +283,26 @@ def try_mutant(mutant, tree, initrds=None, control=None):
     return verdict(mutant, seen, control.result())
 
 
+class TooLate(Exception):
+    """There is no time left to begin with this one."""
+
+
+def outcome(problem_of):
+    """The status of what @problem_of says, and what it says."""
+    try:
+        problem = problem_of()
+    except TooLate as err:
+        return "skip", str(err)
+    return ("fail" if problem else "pass"), problem
+
+
 class Pipeline:
     """Two at a time: controls first, then mutants, those of one configuration and of the same files together."""
 
-    def __init__(self, chosen):
+    def __init__(self, chosen, until=None):
+        """@until: the time.monotonic() from which on no other boot or build begins."""
         self.mutants = sorted(chosen, key=self.order)
+        self.until = until
         self.controls = {}          # {filter: (scenario, cases that must pass)}
         for mutant in self.mutants:
             if mutant.scenario not in UNBOOTED:
@@ -306,13 +325,18 @@ class Pipeline:
                         for config in dict.fromkeys(map(config_of, self.mutants))}
         self.initrds = {}
         for scenario, _ in self.controls.values():
-            objdir = self.objdirs[scenario.build]
+            objdir, whole = self.objdirs[scenario.build], boot.load(scenario.name)
             if scenario.run:
-                self.initrds[scenario.name] = guest.initramfs(scenario.build, SOURCE, objdir, scenario)
+                self.initrds[scenario.name] = guest.initramfs(scenario.build, SOURCE, objdir, whole)
             else:
-                self.initrds.setdefault(scenario.name, guest.plain_initramfs(SOURCE, objdir, scenario))
+                self.initrds.setdefault(scenario.name, guest.plain_initramfs(SOURCE, objdir, whole))
+
+    def begin(self):
+        if self.until is not None and time.monotonic() > self.until:
+            raise TooLate("make test has no time left for it on this machine; make mutants tries them all")
 
     def control(self, name):
+        self.begin()
         scenario, _ = self.controls[name]
         tag = "-control-" + re.sub(r"[^\w.-]+", "-", name)
         return observe(scenario, self.objdirs[scenario.build], self.initrds[scenario.name], tag)
@@ -320,6 +344,7 @@ class Pipeline:
     def mutant(self, mutant, control):
         tree = self.free.get()
         try:
+            self.begin()
             return try_mutant(mutant, tree, self.initrds, control)
         except HarnessError as err:
             return str(err)
@@ -336,28 +361,27 @@ class Pipeline:
                                 controls[filter_of(scenario_for(mutant))]) for mutant in self.mutants]
             for name, job in controls.items():
                 scenario, wanted = self.controls[name]
-                problem = control_problem(job.result(), dict.fromkeys(wanted))
-                entries.append(entry(scenario.name, scenario.emulator, "mutants", f"control:{name}",
-                                     "fail" if problem else "pass", problem))
+                status, problem = outcome(lambda: control_problem(job.result(), dict.fromkeys(wanted)))
+                entries.append(entry(scenario.name, scenario.emulator, "mutants", f"control:{name}", status, problem))
                 say(f"  control {name}: {problem or 'green'}")
             for mutant, job in zip(self.mutants, jobs):
-                problem = job.result()
-                entries.append(entry(mutant.scenario, "none", "mutants", mutant.name, "fail" if problem else "pass", problem))
+                status, problem = outcome(job.result)
+                entries.append(entry(mutant.scenario, "none", "mutants", mutant.name, status, problem))
                 say(f"  mutant {mutant.name}: {problem or 'turned red: ' + (', '.join(mutant.cases) or mutant.regex)}")
         finally:
             pool.shutdown(cancel_futures=True)
         return entries
 
 
-def mutant_entries(quick=False, only=None):
-    """One entry for each mutant and each control."""
+def mutant_entries(quick=False, only=(), until=None):
+    """One entry for each mutant and each control; skipped where it could not begin before @until."""
     chosen = mutants(quick, only)
-    return Pipeline(chosen).entries() if chosen else []
+    return Pipeline(chosen, until).entries() if chosen else []
 
 
 def cmd_mutants(args):
-    """make mutants [ONLY=name]"""
-    entries = mutant_entries(only=args[0] if args and args[0] else None)
+    """make mutants [ONLY="name..."]"""
+    entries = mutant_entries(only=" ".join(args).split())
     if not entries:
         say("there is no mutant in harness/mutants")
     report.show_failures(entries)

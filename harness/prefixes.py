@@ -49,7 +49,7 @@ class Prefix:
         if not (self.whole / "vmlinux.o").exists():
             raise HarnessError(f"{self.whole} has no vmlinux.o: that kernel has to be built first")
         self.members = kbuild.archive_members(self.whole)
-        self.objects = kbuild.Objects(self.whole, self.members)
+        self.objects = kbuild.Objects(self.whole, [*self.members, *kbuild.module_members(self.whole)])
         self.resolved = undefined(self.whole / "vmlinux.o")
         self.objdir = TREE / f"o-{config}"
         self.compiled = set()
@@ -180,7 +180,7 @@ def cmd_prefixes(args):
     """make prefixes [ONLY=SLUG]: those of "make test" compile and link what a patch concerns; this boots them."""
     need({**PACKAGES, **TEST_PACKAGES})
     slugs = ["", *(patch.slug for patch in model.load().patches)]
-    only = args[0] if args else ""
+    only = " ".join(args)
     if only and only not in slugs:
         raise HarnessError(f"the series has no patch {only}")
     with report.Run(f"prefixes-{only}" if only else "prefixes") as run:

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 
-from . import common
+from . import common, emulator
 from .common import CACHE, OUT, ROOT, HarnessError, first_line, replace_file, run, say, toolchain
 
 KEYS = ("scenario", "emulator", "suite", "case", "status", "why")
@@ -114,10 +114,9 @@ def since(before, now):
 
 def tools():
     """Versions of all that builds and boots."""
-    bochs = guarded(lambda: run(["bochs", "--help"], check=False))
     return {"toolchain": toolchain().splitlines(), "ccache": first_line("ccache", "--version"),
             "qemu": first_line("qemu-system-x86_64", "--version"), "swtpm": first_line("swtpm", "--version"),
-            "bochs": next((line.strip() for line in bochs.splitlines() if "Emulator" in line), ""),
+            "bochs": guarded(emulator.version),
             "accelerator": accelerator()}
 
 

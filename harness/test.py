@@ -8,9 +8,14 @@ keeps all processors busy (it was measured: 1 % idle), so that nothing is gained
 import os
 import time
 
-from . import boot, build, check, cr3, entryset, identity, ima, mutants, prefixes, report, series, transit, warn
+from . import boot, broken, build, check, cr3, emulator, entryset, identity, ima, mutants, prefixes, report, series, tlb, transit, warn
 from .base import ensure_base
 from .common import BUILD, CHECK_PACKAGES, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, explain, need, say
+
+# Seconds after which make test begins with no other mutant: CI ends a run after 90 minutes, and the slowest machines
+# that were seen take that long.
+MUTANTS_UNTIL = 70 * 60
+
 
 class Stages:
     """Runs the stages, keeps what they report and how long they took."""
@@ -19,6 +24,7 @@ class Stages:
         self.report = run
         self.entries = run.entries
         self.times = []
+        self.begin = time.monotonic()
 
     def run(self, name, function, *args):
         """One stage. A stage that breaks is a failure of its own; the others still run."""
@@ -82,7 +88,7 @@ def entry_entries():
 
 
 # Stages that ONLY may name, beside scenarios.
-STAGES = {"entry": entry_entries, "ima": ima.ima_entries}
+STAGES = {"entry": entry_entries, "broken": broken.broken_entries, "ima": ima.ima_entries, "tlb": tlb.tlb_entries}
 
 
 def boot_all(scenarios):
@@ -91,7 +97,12 @@ def boot_all(scenarios):
     # Those that may take longest begin: else one of them would end alone.
     for scenario in sorted(scenarios, key=lambda s: (-s.timeout, s.name)):
         try:
+            if scenario.emulator == "bochs":
+                emulator.program()
             jobs.append((scenario, *boot.prepare(scenario)))
+        except emulator.Unavailable as err:
+            entries.append(report.entry(scenario.name, scenario.emulator, "selftests", "boot", "skip",
+                                        "no emulator: " + str(err).splitlines()[0]))
         except HarnessError as err:
             entries.append(report.entry(scenario.name, scenario.emulator, "selftests", "boot", "fail",
                                         "no kernel: " + str(err).splitlines()[0]))
@@ -119,7 +130,7 @@ def only_one(name, stages):
 
 
 def cmd_test(args):
-    only = (args[0] if args else "") or os.environ.get("ONLY", "")
+    only = " ".join(args) or os.environ.get("ONLY", "")
     with report.Run(only) as run:
         need({**PACKAGES, **TEST_PACKAGES, **CHECK_PACKAGES})
         return only_one(only, Stages(run)) if only else everything(Stages(run))
@@ -138,24 +149,38 @@ def everything(stages):
         stages.run(f"build {config}", build_config, config)
     stages.run("build base release", build_base)
     stages.run("entry", entry_entries)
+    stages.run("tlb", tlb.tlb_entries)
     stages.run("boots", boot_all, scenarios)
+    stages.run("broken guests", broken.broken_entries)
     stages.run("ima", ima.ima_entries)
     stages.run("warnings", warn.warning_entries)
     stages.run("identity", identity.identity_entries)
     stages.run("prefixes", prefixes.prefix_entries)
-    stages.run("quick mutants", mutants.mutant_entries, True)
+    stages.run("quick mutants", mutants.mutant_entries, True, (), stages.begin + MUTANTS_UNTIL)
     return stages.finish()
 
 
-def cmd_soak(_args):
-    """make soak: the scenarios that only take longer than those of make test"""
+def only_those(name, first=None):
+    """Whole scenarios that are no part of make test: all whose name begins with @name."""
     need({**PACKAGES, **TEST_PACKAGES})
-    scenarios = [boot.load(name) for name in boot.names() if name.startswith("soak-")]
-    with report.Run("soak") as run:
+    scenarios = [boot.load(scenario) for scenario in boot.names() if scenario.startswith(f"{name}-")]
+    with report.Run(name) as run:
         stages = Stages(run)
+        if first:
+            stages.run(name, first)
         if not stages.run("tree", tree_entries):
             return stages.finish()
         for config in dict.fromkeys(scenario.build for scenario in scenarios):
             stages.run(f"build {config}", build_config, config)
         stages.run("boots", boot_all, scenarios)
         return stages.finish()
+
+
+def cmd_soak(_args):
+    """make soak: the scenarios that only take longer than those of make test"""
+    return only_those("soak")
+
+
+def cmd_tlb(_args):
+    """make tlb: what the emulator's TLB keeps, and each use of a stale translation by the kernel"""
+    return only_those("tlb", tlb.tlb_entries)

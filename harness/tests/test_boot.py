@@ -7,6 +7,7 @@ import unittest
 from pathlib import Path
 
 from harness import boot, guest
+from harness.common import HarnessError
 
 
 class Scenarios(unittest.TestCase):
@@ -29,6 +30,20 @@ class Scenarios(unittest.TestCase):
         scenario = boot.Scenario("sample", kunit="temp_mm* prmem*")
         words = [word for word in boot.kernel_cmdline(scenario).split() if "kunit" in word or "*" in word]
         self.assertEqual(len(words), 1)
+
+
+class Disk(unittest.TestCase):
+    def test_an_empty_one(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "boot" / "disk"
+            self.assertIn(str(path), " ".join(boot.disk_arguments(path, "3M")))
+            path.write_bytes(b"x")
+            boot.disk_arguments(path, "3M")
+            self.assertEqual((path.stat().st_size, path.read_bytes().strip(b"\0")), (3 << 20, b""))
+
+    def test_no_size(self):
+        with self.assertRaises(HarnessError):
+            boot.disk_arguments(Path("/nowhere/disk"), "3")
 
 
 class Panic(unittest.TestCase):

@@ -57,10 +57,40 @@ class Claims(unittest.TestCase):
         self.assertIsNone(claims.figures(README, {"rows": ROWS}))
         for row in ROWS:
             why = claims.figures(README, {"rows": [other for other in ROWS if other is not row]})
-            self.assertRegex(why, r"^nobody has measured these figures of README.md: [^;]*$")
+            self.assertRegex(why, r"^nobody has measured these figures: README.md: [^;]*$")
         # One of the other kernel is none of this.
         self.assertIn("base 602", claims.figures(README, {"rows": [{**row, "kernel": "patched"} for row in ROWS]}))
         self.assertIn("no table", claims.figures("## Costs\n", {"rows": ROWS}))
+
+    def test_figures_of_documents(self):
+        document = """\
+Costs
+=====
+
+===================== ============ ==========
+Operation             Instructions Elsewhere
+===================== ============ ==========
+wr_assign(), 16 bytes 394          1,342
+the same, 4 CPUs      28           342
+===================== ============ ==========
+
+There are 7777 others.
+
+Testing
+=======
+
+===================== ============
+wr_assign(), 16 bytes 555
+===================== ============
+"""
+        self.assertEqual(claims.document_costs(document, "Costs"), [("wr_assign(), 16 bytes", "either", 394),
+                         ("wr_assign(), 16 bytes", "either", 1342), ("the same, 4 CPUs", "either", 342)])
+        rows = [*ROWS, {"kernel": "base", "median": 394, "most": 1342}, {"kernel": "patched", "median": 342}]
+        self.assertIsNone(claims.figures(README, {"rows": rows}, [("a.rst", document, "Costs")]))
+        self.assertIn("a.rst: the same, 4 CPUs: either 342", claims.figures(README, {"rows": rows[:-1]}, [("a.rst", document, "Costs")]))
+        self.assertIn("a.rst has no table", claims.figures(README, {"rows": rows}, [("a.rst", document, "Cost")]))
+        for name, text, heading in claims.documents():
+            self.assertTrue(claims.document_costs(text, heading), name)
 
     def test_last(self):
         with tempfile.TemporaryDirectory(prefix="kas-claims.") as tmp, \

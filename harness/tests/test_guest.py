@@ -105,6 +105,18 @@ class Needs(unittest.TestCase):
         for name in self.known:
             self.assertEqual({name in scenario.needs for scenario in self.scenarios}, {True, False}, name)
 
+    def test_its_programs_are_there(self):
+        """Those that its steps name, and those that another one starts for it, as probes does."""
+        known = {path.stem: path for path in guest.SOURCES.glob("*.c")}
+        with mock.patch.object(guest, "programs", lambda: list(known.values())):
+            for scenario in self.scenarios:
+                found = {path.stem for path in guest.named(scenario)}
+                steps = {step.partition(":")[0] for step in " ".join(scenario.run).split()}
+                self.assertLessEqual({"init", "machine", *(steps & known.keys())}, found, scenario.name)
+            self.assertEqual({"init", "machine", "probes", "poke", "prmem_load", "prmem_check"},
+                             {path.stem for path in guest.named(boot.load("tcg-probes"))})
+            self.assertEqual(guest.named(None), list(known.values()))
+
     def test_they_follow_from_what_is_asked_for(self):
         for scenario in self.scenarios:
             words, needs = scenario.cmdline.split(), scenario.needs

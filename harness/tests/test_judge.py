@@ -194,6 +194,15 @@ class Steps(WithLogs):
     def test_all_is_well(self):
         self.assertEqual(self.failures(console(), steps(*self.GOOD)), {})
 
+    def test_a_kernel_that_says_nothing(self):
+        found = self.failures("$ qemu -append 'console=ttyS0'\nSeaBIOS\n", "", ended="timeout")
+        self.assertIn("no end after 180 s; the kernel has printed nothing", found["selftests.boot"])
+        self.assertNotIn("printed nothing", str(self.failures(console(end=""), steps(*self.GOOD))))
+
+    def test_an_emulator_that_refuses(self):
+        found = self.failures("$ qemu -m 1\nqemu: too little memory\n", "", ended="exit 1")
+        self.assertIn("emulator ended with exit 1: qemu: too little memory; ", found["selftests.boot"])
+
     def test_steps_of_one_name_are_told_apart(self):
         self.assertEqual(sorted(self.failures(console(), steps(*reversed(self.GOOD)))), [
             "selftests.expected:load.close", "selftests.expected:load.open", "selftests.expected:load.refused"] )

@@ -52,6 +52,10 @@ class Header(unittest.TestCase):
         found = mutants.mutants()
         self.assertGreater(len(found), 80)
         self.assertLess(len(mutants.mutants(quick=True)), len(found))
+        some = [mutant.name for mutant in found[:2]]
+        self.assertEqual([mutant.name for mutant in mutants.mutants(only=some)], some)
+        with self.assertRaisesRegex(mutants.HarnessError, "no such mutant: no-such-one"):
+            mutants.mutants(only=[*some, "no-such-one"])
         for mutant in found:
             self.assertTrue(mutants.config_of(mutant), mutant.name)
 
@@ -66,6 +70,8 @@ class Header(unittest.TestCase):
         self.assertEqual((steps.kunit, steps.run), ("", ["lkdtm"]))
         several = mutants.scenario_for(self.load(HEADER.replace("tcg-asi asi_tlb", "tcg-crash-domain crash")))
         self.assertEqual((several.kunit, several.run), ("", ["crash:domain", "crash:dump"]))
+        again = mutants.scenario_for(self.load(HEADER.replace("tcg-asi asi_tlb", "tcg-asi-memory rerun")))
+        self.assertEqual((again.kunit, len(again.run)), ("memory_*", 3))
         self.assertEqual(mutants.filter_of(boot.load("tcg-asi")), "tcg-asi:asi*+pg_table*+machine:4+fsgsbase+smep+smap+gbpages+prmem+asi+asi_user+asi_load:30")
 
 
@@ -227,7 +233,7 @@ class Try(unittest.TestCase):
 
 
 class Pipeline(unittest.TestCase):
-    def run_all(self, control, attempt, count=4):
+    def run_all(self, control, attempt, count=4, until=None):
         """What is reported of @count mutants of two filters, and in how many controls."""
         chosen = [mutants.Mutant(f"n{number}", Path(f"n{number}"), "w", "tcg-asi", [f"asi_tlb.a{number}"])
                   for number in range(count)]
@@ -244,7 +250,12 @@ class Pipeline(unittest.TestCase):
                                setattr(self, "initrds", {"tcg-asi": None})), \
              mock.patch.object(mutants, "observe", observe), mock.patch.object(mutants, "try_mutant", attempt), \
              mock.patch.object(mutants, "say"):
-            return mutants.mutant_entries(), booted
+            return mutants.mutant_entries(until=until), booted
+
+    def test_no_time_left(self):
+        entries, booted = self.run_all(self.control(), lambda *_: self.fail("begins"), until=0)
+        self.assertEqual((booted, {item["status"] for item in entries}, len(entries)), ([], {"skip"}, 6))
+        self.assertIn("no time left", entries[-1]["why"])
 
     @staticmethod
     def control(**statuses):

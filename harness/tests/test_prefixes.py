@@ -70,6 +70,16 @@ class Kernel(unittest.TestCase):
     def test_all_is_there(self):
         self.assertEqual(self.judge(["mm/old.c", "mm/ours.c"]), "")
 
+    def test_a_module(self):
+        touched = {*self.touched, "samples/ours/module.c"}
+        self.assertEqual(prefixes.uncompiled([self.prefix], touched), ["samples/ours/module.c"])
+        self.compile(self.whole, "samples/ours/module.c", "int init(void) { return 0; }")
+        self.write(self.whole / "modules.order", "samples/ours/module.o\n")
+        prefix = prefixes.Prefix("debug", self.base)
+        self.assertEqual(prefixes.uncompiled([prefix], touched), [])
+        self.write(self.tree / "samples/ours/module.c", "")
+        self.assertEqual(prefix.wanted(["samples/ours/module.c"]), ["samples/ours/module.o"])
+
     def test_what_a_later_patch_defines(self):
         problem = self.judge(["mm/old.c", "mm/ours.c"], old="extern int later(void); int old(void) { return later(); }")
         self.assertIn("nothing defines: later", problem)

@@ -6,6 +6,7 @@ when it cannot run here. make test reports the same cases.
 """
 
 import fnmatch
+import hashlib
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from . import base as base_mod
 from . import claims, gitform, model, report, selfmutants, series
-from .common import BUILD, CHECK_PACKAGES, JOBS, OUT, PROGRESS, ROOT, HarnessError, need, say
+from .common import BUILD, CACHE, CHECK_PACKAGES, JOBS, OUT, PROGRESS, ROOT, HarnessError, first_line, need, say
 
 # Words that codespell takes for misspelled, each with what it is here.
 KNOWN_WORDS = [
@@ -37,7 +38,9 @@ class Skip(Exception):
 class Context:
     """What the cases share."""
 
-    def __init__(self):
+    def __init__(self, copies):
+        self.copies = copies
+        self.perl = first_line("perl", "-e", "print $^V")
         self.base = base_mod.ensure_base()
         self.series = model.load()
         self.steps = model.compose(self.series, self.base)
@@ -78,14 +81,26 @@ def silent(cmd, cwd=ROOT):
 
 # ---- lint ----
 
+# FILE_PATH_CHANGES asks whether MAINTAINERS needs an update: the case get_maintainer knows.
+CHECKPATCH = ["--strict", "--no-signoff", "--quiet", "--no-summary", "--show-types", "--ignore", "FILE_PATH_CHANGES"]
+
+
 def checkpatch(ctx, name):
+    """What it had nothing to say about, it has nothing to say about: that is kept, by patch, base, options and perl."""
+    patch = OUT / "series" / name
+    key = hashlib.sha256(repr((patch.read_bytes(), ctx.base.name, CHECKPATCH, ctx.perl)).encode())
+    passed = CACHE / "checkpatch" / key.hexdigest()
+    if passed.exists():
+        return None
     # Judged before the base, as by a maintainer who is about to apply it: over the patched tree it would want generic headers in
     # place of ours of the architecture. It keeps a cache where it runs, and would read one that another run is writing.
     folder = BUILD / threading.current_thread().name
     folder.mkdir(parents=True, exist_ok=True)
-    # FILE_PATH_CHANGES asks whether MAINTAINERS needs an update: the case get_maintainer knows.
-    return silent(["perl", ctx.base / "scripts/checkpatch.pl", "--strict", "--no-signoff", "--quiet", "--no-summary",
-                   "--show-types", "--ignore", "FILE_PATH_CHANGES", OUT / "series" / name], cwd=folder)
+    why = silent(["perl", ctx.base / "scripts/checkpatch.pl", *CHECKPATCH, patch], cwd=folder)
+    if not why:
+        passed.parent.mkdir(exist_ok=True)
+        passed.touch()
+    return why
 
 
 def kernel_doc(ctx):
@@ -286,13 +301,13 @@ def mutant(ctx, path):
     series.composed_files(ROOT, ctx.base, extra=[path])
 
 
-def self_mutant(_ctx, item):
+def self_mutant(ctx, item):
     """A defect of the harness that no unit test sees is one that the next change may bring."""
-    return selfmutants.survives(item)
+    return selfmutants.survives(item, ctx.copies)
 
 
-def self_control(_ctx, test):
-    return selfmutants.control(test)
+def self_control(ctx, module):
+    return selfmutants.control(module, ctx.copies)
 
 
 def unit_tests(_ctx, module):
@@ -336,8 +351,8 @@ def _cases(ctx):
         yield "lint", case.__name__, case, ()
     for case in (reproducible, round_trip, git_am, composed_tree, preimages):
         yield "series", case.__name__, case, ()
-    for test in selfmutants.targets():
-        yield "mutants", f"harness: control {test}", self_control, (test,)
+    for module in sorted({test.split(".")[0] for test in selfmutants.targets()}):
+        yield "mutants", f"harness: control {module}", self_control, (module,)
     for item in selfmutants.load():
         yield "mutants", f"harness: {item.name}", self_mutant, (item,)
     for path in sorted((ROOT / "harness" / "mutants").glob("*.diff")):
@@ -361,22 +376,22 @@ def _judge(ctx, suite, case, function, args):
 def check_entries():
     """One report entry a case."""
     need(CHECK_PACKAGES)
-    shared = []
+    with selfmutants.Copies() as copies:
+        shared = []
 
-    def load(_):
-        shared.append(Context())
+        def load(_):
+            shared.append(Context(copies))
 
-    entries = [_judge(None, "series", "load", load, ())]
-    if not shared:
-        return entries
-    ctx = shared[0]
-    with ThreadPoolExecutor(max(2, JOBS), thread_name_prefix="check") as pool:
-        jobs = [pool.submit(_judge, ctx, *case) for case in _cases(ctx)]
-        while not all(job.done() for job in jobs):
-            PROGRESS.tick("checking", f"{sum(job.done() for job in jobs)} of {len(jobs)}")
-            time.sleep(0.1)
-    PROGRESS.done("checking")
-    return entries + [job.result() for job in jobs]
+        entries = [_judge(None, "series", "load", load, ())]
+        if not shared:
+            return entries
+        with ThreadPoolExecutor(max(2, JOBS), thread_name_prefix="check") as pool:
+            jobs = [pool.submit(_judge, shared[0], *case) for case in _cases(shared[0])]
+            while not all(job.done() for job in jobs):
+                PROGRESS.tick("checking", f"{sum(job.done() for job in jobs)} of {len(jobs)}")
+                time.sleep(0.1)
+        PROGRESS.done("checking")
+        return entries + [job.result() for job in jobs]
 
 
 def cmd_check(_args):

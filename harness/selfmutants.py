@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
 """Breaks the harness on purpose, one line at a time: each must turn the unit test red that it names.
 
-harness/selfmutants.ini lists them. Each is put into a copy of harness/, in a temporary folder, and there the test runs; so it
-does once for all of them in a copy in which nothing is broken, where it has to be green.
+harness/selfmutants.ini lists them. Each is put into a copy of harness/, in a temporary folder, and there the test runs, and
+then taken out again; each test runs once in a copy in which nothing is broken as well, where it has to be green.
 """
 
 import configparser
 import contextlib
+import itertools
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,24 +75,55 @@ def mutated(mutant, text):
     return text
 
 
-@contextlib.contextmanager
-def copied(root=ROOT):
-    """A folder with a copy of harness/ and links to what is beside it."""
-    with tempfile.TemporaryDirectory(prefix="kas-self.") as tmp:
-        tmp = Path(tmp)
-        for name in os.listdir(root):
-            if name not in (".git", "build", "out", "harness"):
-                (tmp / name).symlink_to(root / name)
-        # With its __pycache__, which is good as long as the times are the same.
-        shutil.copytree(root / "harness", tmp / "harness", symlinks=True)
-        yield tmp
+class Copies:
+    """A folder for each thread, with a copy of harness/ and links to what is beside it. They go at the end of the with block."""
+
+    def __init__(self, root=ROOT):
+        self.root = root
+        self.mine = threading.local()
+        self.stack = contextlib.ExitStack()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stack.close()
+
+    def folder(self):
+        """That of the thread that calls, in which nothing is broken."""
+        if not hasattr(self.mine, "folder"):
+            tmp = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="kas-self.")))
+            for name in os.listdir(self.root):
+                if name not in (".git", "build", "out", "harness"):
+                    (tmp / name).symlink_to(self.root / name)
+            shutil.copytree(self.root / "harness", tmp / "harness", symlinks=True)
+            self.mine.folder, self.mine.times = tmp, itertools.count(1)
+        return self.mine.folder
+
+    @contextlib.contextmanager
+    def broken(self, mutant):
+        """The same with @mutant in it, until the end of the with block."""
+        file = self.folder() / "harness" / mutant.file
+        text = mutated(mutant, file.read_text())
+        file.unlink()
+        file.write_text(text)
+        # Python takes what it has compiled before for good if the file has the same size and the same second.
+        second = next(self.mine.times)
+        os.utime(file, (second, second))
+        try:
+            yield self.mine.folder
+        finally:
+            file.unlink()
+            shutil.copy2(self.root / "harness" / mutant.file, file)
 
 
-def failing(root, test):
-    """"" if @test is green in @root; else what it prints."""
+def failing(root, tests):
+    """"" if @tests are green in @root; else what they print."""
     try:
-        proc = subprocess.run([sys.executable, "-m", "unittest", "-f", f"harness.tests.{test}"], cwd=root, text=True, errors="replace",
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT)
+        # -S: nothing that is installed beside Python's own library is needed.
+        proc = subprocess.run([sys.executable, "-S", "-m", "unittest", "-f", *[f"harness.tests.{test}" for test in tests]], cwd=root,
+                              text=True, errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
         return f"no end after {TIMEOUT} s"
     ran = re.search(r"^Ran (\d+) tests? in", proc.stdout, re.M)
@@ -99,20 +132,15 @@ def failing(root, test):
     return proc.stdout.strip() or f"exit status {proc.returncode}"
 
 
-def control(test, root=ROOT):
-    """The reason of a failure if @test is not green in a copy that is whole."""
-    with copied(root) as tmp:
-        return failing(tmp, test) or None
+def control(module, copies):
+    """The reason of a failure if a test of @module that mutants name is not green in a copy that is whole."""
+    return failing(copies.folder(), [test for test in targets() if test.split(".")[0] == module]) or None
 
 
-def survives(mutant, root=ROOT):
+def survives(mutant, copies):
     """The reason of a failure unless the mutant turns its test red."""
-    with copied(root) as tmp:
-        file = tmp / "harness" / mutant.file
-        text = mutated(mutant, file.read_text())
-        file.unlink()
-        file.write_text(text)
-        output = failing(tmp, mutant.red)
+    with copies.broken(mutant) as tmp:
+        output = failing(tmp, [mutant.red])
     if not output:
         return f"{mutant.red} is green with this line in harness/{mutant.file}: {mutant.put}"
     # A harness that cannot be loaded turns everything red.

@@ -27,9 +27,14 @@ class Run(unittest.TestCase):
         self.addCleanup(tmp.cleanup)
         self.root = Path(tmp.name)
         write(self.root, FILES)
+        self.copies = self.enterContext(selfmutants.Copies(self.root))
 
     def why(self, find, put, red="test_code"):
-        return selfmutants.survives(selfmutants.SelfMutant("n", "code.py", find, put, red), self.root)
+        return selfmutants.survives(selfmutants.SelfMutant("n", "code.py", find, put, red), self.copies)
+
+    def control(self):
+        with selfmutants.Copies(self.root) as copies, mock.patch.object(selfmutants, "targets", return_value=["test_code", "test_x"]):
+            return selfmutants.control("test_code", copies)
 
     def test_red(self):
         self.assertIsNone(self.why("if x < 3:", "if True:"))
@@ -52,19 +57,28 @@ class Run(unittest.TestCase):
         self.assertIn("does not run", self.why("def more():", "import nothing_of_this_name\ndef more():"))
         self.assertIn("does not run", self.why("if x < 3:", "if True:", "test_other"))
 
+    def test_one_after_the_other(self):
+        """In the same folder, with files of the same size: what Python compiled for one is not taken for the next."""
+        for put, red in (("if True:", True), ("if x <3 :", False), ("if False:", True), ("if x<  3:", False)) * 2:
+            self.assertEqual(self.why("if x < 3:", put) is None, red, put)
+        self.assertEqual(self.copies.folder(), self.copies.folder())
+        self.assertEqual((self.copies.folder() / "harness/code.py").read_text(), FILES["harness/code.py"])
+
     def test_control(self):
-        self.assertIsNone(selfmutants.control("test_code", self.root))
+        self.assertIsNone(self.control())
         write(self.root, {"harness/code.py": "def small(x):\n    return True\n"})
-        self.assertIn("FAILED", selfmutants.control("test_code", self.root))
+        self.assertIn("FAILED", self.control())
         # No case at all is not green.
         write(self.root, {"harness/tests/test_code.py": ""})
-        self.assertIn("Ran 0 tests", selfmutants.control("test_code", self.root))
+        self.assertIn("Ran 0 tests", self.control())
 
     def test_what_is_copied(self):
-        with selfmutants.copied(self.root) as tmp:
-            self.assertTrue((tmp / "configs/x.config").exists())
-            self.assertFalse((tmp / "build").exists())
-            self.assertFalse((tmp / "harness/code.py").is_symlink())
+        tmp = self.copies.folder()
+        self.assertTrue((tmp / "configs/x.config").exists())
+        self.assertFalse((tmp / "build").exists())
+        self.assertFalse((tmp / "harness/code.py").is_symlink())
+        self.copies.__exit__()
+        self.assertFalse(tmp.exists())
 
 
 class List(unittest.TestCase):
@@ -93,7 +107,7 @@ class List(unittest.TestCase):
 
     def test_a_test_that_hangs(self):
         with mock.patch.object(selfmutants, "TIMEOUT", 0.01):
-            self.assertIn("no end", selfmutants.failing(selfmutants.ROOT, "test_entry"))
+            self.assertIn("no end", selfmutants.failing(selfmutants.ROOT, ["test_entry"]))
 
 
 if __name__ == "__main__":

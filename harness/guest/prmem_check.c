@@ -2,12 +2,34 @@
 /*
  * Has the kernel walk all page tables and say whether one of them maps protected
  * memory as it must not: prmem_check, or prmem_check:off where nothing is protected.
+ * What protected memory takes is the same in debugfs and where others look for it.
  */
 #include <time.h>
 
 #include "kernel.h"
 
 #define CHECK DEBUGFS "prmem/check"
+
+/* /proc/vmstat is longer than what number_in_file() reads. */
+static long vmstat(const char *key)
+{
+	static char text[1 << 16];
+
+	return read_file("/proc/vmstat", text, sizeof(text)) > 0 ? number_in(text, key) : -1;
+}
+
+static void test_vmstat(void)
+{
+	long before, pages, after, tries = 100;
+
+	/* Blocks may come and go meanwhile. */
+	do {
+		before = number_in_file(DEBUGFS "prmem/stats", "block_bytes");
+		pages = vmstat("nr_wr_block");
+		after = number_in_file(DEBUGFS "prmem/stats", "block_bytes");
+	} while (before != after && --tries);
+	ktap_ok(before > 0 && pages * sysconf(_SC_PAGESIZE) == before, "vmstat", "nr_wr_block %ld, block_bytes %ld", pages, before);
+}
 
 int main(int argc, char **argv)
 {
@@ -30,6 +52,8 @@ int main(int argc, char **argv)
 		number_in(text, "leaves"));
 	ktap_ok(!number_in(text, "violations"), "violations", "%ld, the first at %#lx",
 		number_in(text, "violations"), number_in(text, "first_address"));
+
+	test_vmstat();
 
 	fprintf(stderr, "prmem_check: %ld ms\n", (end.tv_sec - begin.tv_sec) * 1000 +
 		(end.tv_nsec - begin.tv_nsec) / 1000000);

@@ -37,6 +37,20 @@ struct wr_block_stats {
 
 extern struct wr_block_stats wr_block_stats;
 
+/**
+ * wr_block_nr_pages - how much memory is in blocks and in smaller pieces now
+ *
+ * For the reports of what memory is used for.
+ *
+ * Context: Any.
+ *
+ * Return: number of pages.
+ */
+static inline unsigned long wr_block_nr_pages(void)
+{
+	return atomic_long_read(&wr_block_stats.bytes) >> PAGE_SHIFT;
+}
+
 void *wr_block_alloc(unsigned int order, enum wr_block_access access);
 void wr_block_free(void *block, unsigned int order);
 

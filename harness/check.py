@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import base as base_mod
-from . import claims, gitform, model, report, selfmutants, series
+from . import claims, gitform, model, quotes, report, selfmutants, series
 from .common import BUILD, CACHE, CHECK_PACKAGES, JOBS, OUT, PROGRESS, ROOT, HarnessError, first_line, need, say
 
 # Words that codespell takes for misspelled, each with what it is here.
@@ -194,6 +194,14 @@ def get_maintainer(ctx):
     return "\n".join(bad) or None
 
 
+def quoted_code(ctx):
+    """The examples of the documents are compiled, and run."""
+    texts = {path: text.data.decode(errors="replace") for path, text in ctx.final.items()}
+    documents = {path: texts[path] for path in ctx.series.new_files if path.endswith(".rst")}
+    sources = {path: text for path, text in texts.items() if path.endswith((".c", ".h"))}
+    return "\n".join(quotes.wrong(documents, sources)) or None
+
+
 def length(ctx):
     # A list that is written by a command is nobody's to read from its beginning to its end.
     bad = [f"{name} has {count} lines" for name in ctx.files if name != "harness/scenarios/expected" and
@@ -347,7 +355,7 @@ def _cases(ctx):
     yield "lint", "get_maintainer", get_maintainer, ()
     for name in sorted(ctx.patches, key=lambda name: -(OUT / "series" / name).stat().st_size):
         yield "lint", f"checkpatch {name[:-6]}", checkpatch, (name,)
-    for case in (kernel_doc, shellcheck, spdx, spdxcheck, length, machine_paths, readme_scenarios):
+    for case in (kernel_doc, shellcheck, spdx, spdxcheck, quoted_code, length, machine_paths, readme_scenarios):
         yield "lint", case.__name__, case, ()
     for case in (reproducible, round_trip, git_am, composed_tree, preimages):
         yield "series", case.__name__, case, ()

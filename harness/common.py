@@ -36,7 +36,7 @@ MARK = "KAS_RUN"
 # Debian packages by the command (or file) that shows that they are there.
 PACKAGES = {
     "gcc": "gcc", "make": "make", "flex": "flex", "bison": "bison", "bc": "bc",
-    "git": "git", "xz": "xz-utils", "perl": "perl", "patch": "patch",
+    "git": "git", "xz": "xz-utils", "perl": "perl", "patch": "patch", "lz4": "lz4",
     "ccache": "ccache", "rsync": "rsync", "cpio": "cpio",
     "/usr/include/libelf.h": "libelf-dev",
     "/usr/include/openssl/ssl.h": "libssl-dev",

@@ -280,6 +280,62 @@ static void pg_table_test_map_top(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, pg_table_lookup(x->src, (unsigned long)_text, NULL));
 }
 
+static void example_flush(struct pg_table *pgt, unsigned long start, unsigned long end)
+{
+	/* Nothing ever loads this one. */
+}
+
+static const struct pg_table_ops example_ops = { .flush = example_flush };
+
+/* Documentation/mm/pg_table.rst shows this. */
+static int example_build(struct pg_table **built, unsigned long addr, size_t size,
+			 unsigned long own, unsigned long pfn)
+{
+	unsigned long start = ALIGN_DOWN((unsigned long)_text, PMD_SIZE);
+	unsigned long end = ALIGN((unsigned long)_end, PMD_SIZE);
+	unsigned long secret = addr + PAGE_SIZE;
+	struct pg_table *pgt;
+	int err;
+
+	pgt = pg_table_create("example", &example_ops, NULL);
+	if (IS_ERR(pgt))
+		return PTR_ERR(pgt);
+	*built = pgt;
+
+	/* The kernel's text and data, by its own PTE tables. */
+	err = pg_table_share(pgt, &kernel_pg_table, start, end, PG_TABLE_PMD);
+
+	/* The pages of one object, until the source unmaps them; not until it is freed. */
+	err = err ?: pg_table_share(pgt, &kernel_pg_table, addr, addr + size, PG_TABLE_LEAF);
+
+	/* A page that nobody else has at this address. */
+	err = err ?: pg_table_map(pgt, own, pfn, 1, TEST_PROT_RO);
+
+	/* A hole in what is shared. */
+	err = err ?: pg_table_unmap(pgt, secret, secret + PAGE_SIZE);
+
+	return err;
+}
+
+static void pg_table_test_example(struct kunit *test)
+{
+	unsigned long addr = __get_free_pages(GFP_KERNEL, 2);
+	struct pg_table *pgt = NULL;
+
+	KUNIT_ASSERT_NE(test, addr, 0);
+	KUNIT_EXPECT_EQ(test, example_build(&pgt, addr, 4 * PAGE_SIZE, TEST_BASE, PFN_2M), 0);
+	if (pgt) {
+		test_maps(test, pgt, TEST_BASE, PFN_2M, 1, false);
+		test_maps_not(test, pgt, addr + PAGE_SIZE);
+		KUNIT_EXPECT_TRUE(test, pg_table_lookup(pgt, addr, NULL));
+		KUNIT_EXPECT_TRUE(test, pg_table_lookup(pgt, addr + 3 * PAGE_SIZE, NULL));
+		KUNIT_EXPECT_TRUE(test, pg_table_lookup(pgt, (unsigned long)_text, NULL));
+		KUNIT_EXPECT_TRUE(test, pg_table_lookup(pgt, (unsigned long)&example_ops, NULL));
+		pg_table_free(pgt);
+	}
+	free_pages(addr, 2);
+}
+
 /* Each level: what is around the hole is still there, in smaller leaves. */
 static void pg_table_test_unmap_breaks_leaves(struct kunit *test)
 {
@@ -896,6 +952,7 @@ static struct kunit_case pg_table_cases[] = {
 	KUNIT_CASE(pg_table_test_map_leaves),
 	KUNIT_CASE(pg_table_test_map_in_pieces),
 	KUNIT_CASE(pg_table_test_map_top),
+	KUNIT_CASE(pg_table_test_example),
 	KUNIT_CASE(pg_table_test_unmap_breaks_leaves),
 	KUNIT_CASE(pg_table_test_pat_bit),
 	KUNIT_CASE(pg_table_test_share_pmd),

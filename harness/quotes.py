@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0
+"""C code in a document is code that is compiled: line by line, it stands in a source file of the series.
+
+Only the indentation and empty lines may differ. A line "..." leaves something out. In a block that shows a change, as a diff
+does, it is the code after the change.
+"""
+
+import re
+
+LITMUS = re.compile(r"C [\w-]+$")
+CODE = re.compile(r"[;{]$")
+
+
+def blocks(text):
+    """(line, [lines]) of each literal block."""
+    lines, number = text.split("\n"), 0
+    while number < len(lines):
+        begin = number + 1
+        number += 1
+        line = lines[begin - 1]
+        if not line.endswith("::") or line.startswith(".."):
+            continue
+        outer = len(line) - len(line.lstrip())
+        found = []
+        while number < len(lines) and (not lines[number].strip() or len(lines[number].expandtabs()) -
+                                       len(lines[number].expandtabs().lstrip()) > outer):
+            found.append(lines[number])
+            number += 1
+        yield begin, found
+
+
+def code(block):
+    """The pieces of a block, each a list of lines without indentation; none if it is not C."""
+    lines = [line.strip() for line in block if line.strip()]
+    if not lines or LITMUS.match(lines[0]) or not any(CODE.search(line) for line in lines):
+        return []
+    if any(line[0] in "+-" for line in lines):
+        lines = [line[1:].strip() if line[0] == "+" else line for line in lines if line[0] != "-"]
+    pieces = [[]]
+    for line in lines:
+        if line == "...":
+            pieces.append([])
+        elif line:
+            pieces[-1].append(line)
+    return [piece for piece in pieces if piece]
+
+
+def wrong(documents, sources):
+    """What is wrong with the code in {path: text} of documents: lines that are in no file of {path: text} of sources."""
+    files = ["\n".join(["", *[line.strip() for line in text.split("\n") if line.strip()], ""]) for text in sources.values()]
+    bad, seen = [], 0
+    for path, text in documents.items():
+        for number, block in blocks(text):
+            pieces = code(block)
+            seen += bool(pieces)
+            if pieces and not any(all("\n" + "\n".join(piece) + "\n" in file for piece in pieces) for file in files):
+                bad.append(f"{path}:{number}: no file of the series has this code: {pieces[0][0]}")
+    return bad if seen else ["no document has code"]

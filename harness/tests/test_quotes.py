@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Code in documents: what counts as a quotation."""
+
+import unittest
+
+from .. import quotes
+
+SOURCE = {"a.c": "int f(void)\n{\n\tint err;\n\n\terr = g();\n\tif (err)\n\t\treturn err;\n\n\treturn h();\n}\n", "b.c": "int x;\n"}
+
+
+def document(*lines, before="As here::"):
+    return {"d.rst": "\n".join([before, "", *["\t" + line for line in lines], "", "More text; and more.", ""])}
+
+
+class Quotes(unittest.TestCase):
+    def wrong(self, *lines, **more):
+        return quotes.wrong(document(*lines, **more), SOURCE)
+
+    def test_quoted(self):
+        self.assertEqual(self.wrong("err = g();", "if (err)", "\treturn err;", "return h();"), [])
+        self.assertEqual(self.wrong("int err;", "...", "return h();"), [])
+        self.assertEqual(self.wrong("err = g();", before="    A list item::"), [])
+
+    def test_not_quoted(self):
+        self.assertEqual(self.wrong("err = i();"), ["d.rst:1: no file of the series has this code: err = i();"])
+        for lines in (["err = g();", "return h();"],        # something is left out without a word
+                      ["int err;", "...", "int x;"],        # of two files
+                      ["g();"],                             # a part of a line
+                      ["return h();", "err = h();"]):
+            self.assertEqual(len(self.wrong(*lines)), 1, lines)
+
+    def test_a_change(self):
+        self.assertEqual(self.wrong(" int err;", "-return 0;", "+", "+err = g();", " if (err)"), [])
+        self.assertEqual(len(self.wrong(" int err;", "+return 0;")), 1)
+
+    def test_what_is_no_code(self):
+        text = document("err = g();")["d.rst"] + document("echo > run")["d.rst"] + document("C litmus", "{ x = 0; }", "f();")["d.rst"]
+        self.assertEqual(quotes.wrong({"d.rst": text}, SOURCE), [])
+
+    def test_none_at_all(self):
+        self.assertEqual(self.wrong("echo > run"), ["no document has code"])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -171,7 +171,7 @@ int prmem_test_init(struct kunit *test)
 
 	x->c = prmem_test_cache(sizeof(*x->obj), 8);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, x->c);
-	x->obj = wr_cache_zalloc(x->c, GFP_KERNEL);
+	x->obj = (void *)wr_cache_zalloc(x->c, GFP_KERNEL);
 	x->start = pmalloc_create_pool(PMALLOC_MODE_START_WR);
 	x->pool = pmalloc_create_pool(PMALLOC_MODE_WR);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, x->start);
@@ -348,7 +348,7 @@ static void prmem_test_write_across_pages(struct kunit *test)
 
 	c = prmem_test_cache(LONG, 8);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, c);
-	obj = wr_cache_alloc(c, GFP_KERNEL);
+	obj = (void *)wr_cache_alloc(c, GFP_KERNEL);
 	KUNIT_EXPECT_NOT_NULL(test, obj);
 	if (obj) {
 		long_write(test, obj, shadow, "cache");

@@ -44,7 +44,7 @@ static int attack_init(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, x->pool);
 	for (i = 0; i < NR_OBJS; i++) {
 		x->obj[i] = i & 1 ? pmalloc(x->pool, sizeof(*x->obj[i])) :
-				    wr_cache_alloc(x->c, GFP_KERNEL);
+				    (void *)wr_cache_alloc(x->c, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, x->obj[i]);
 		memset(&x->before[i], 0x60 + i, sizeof(x->before[i]));
 		KUNIT_ASSERT_EQ(test, wr_memcpy(x->obj[i], &x->before[i], sizeof(x->before[i])), 0);
@@ -146,7 +146,7 @@ static void prmem_test_forged_hints_of_free_pages(struct kunit *test)
 	for (i = 0; i < nr; i++)
 		set_page_private(pfn_to_page(first + i), other_slot(slot, true));
 	for (k = 0; k < ARRAY_SIZE(obj); k++)
-		obj[k] = wr_cache_zalloc(c, GFP_ATOMIC);
+		obj[k] = (void *)wr_cache_zalloc(c, GFP_ATOMIC);
 	for (i = 0; i < nr; i++)
 		set_page_private(pfn_to_page(first + i), slot);
 
@@ -242,7 +242,7 @@ static void prmem_test_forged_cache(struct kunit *test)
 
 	/* Protected memory, but of objects that have users. */
 	KUNIT_ASSERT_NOT_NULL(test, c);
-	slot = wr_cache_alloc(c, GFP_KERNEL);
+	slot = (void *)wr_cache_alloc(c, GFP_KERNEL);
 	KUNIT_EXPECT_NOT_NULL(test, slot);
 	if (slot) {
 		KUNIT_EXPECT_EQ(test, wr_memcpy(slot, &fake, sizeof(fake)), 0);
@@ -312,7 +312,7 @@ static void prmem_test_forged_pool(struct kunit *test)
 	expect_no_pool(test, copy, "of kmalloc()");
 
 	KUNIT_ASSERT_NOT_NULL(test, c);
-	copy = wr_cache_alloc(c, GFP_KERNEL);
+	copy = (void *)wr_cache_alloc(c, GFP_KERNEL);
 	KUNIT_EXPECT_NOT_NULL(test, copy);
 	if (copy) {
 		KUNIT_EXPECT_EQ(test, wr_memcpy(copy, &fake, sizeof(fake)), 0);
@@ -354,7 +354,7 @@ static int use_allocators(void)
 	if (!c || !pool)
 		return -ENOMEM;
 	for (i = 0; i < ARRAY_SIZE(obj); i++) {
-		obj[i] = wr_cache_zalloc(c, i & 1 ? GFP_KERNEL : GFP_ATOMIC);
+		obj[i] = (void *)wr_cache_zalloc(c, i & 1 ? GFP_KERNEL : GFP_ATOMIC);
 		if (obj[i])
 			bad += !!memchr_inv(obj[i], 0, 300) || wr_memset(obj[i], i + 1, 300);
 		for (k = 0; k < i; k++)

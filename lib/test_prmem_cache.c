@@ -68,7 +68,7 @@ static void *new_object(struct kunit *test, unsigned int which, unsigned int i, 
 {
 	struct cache_test *x = test->priv;
 
-	x->obj[which][i] = wr_cache_alloc(x->c[which], gfp);
+	x->obj[which][i] = (void *)wr_cache_alloc(x->c[which], gfp);
 	KUNIT_ASSERT_NOT_NULL(test, x->obj[which][i]);
 
 	return x->obj[which][i];
@@ -138,7 +138,7 @@ static void prmem_test_cache_one_megabyte(struct kunit *test)
 	struct cache_test *x = test->priv;
 	u8 *obj;
 
-	obj = wr_cache_zalloc(c, GFP_KERNEL);
+	obj = (void *)wr_cache_zalloc(c, GFP_KERNEL);
 	if (!obj)
 		kunit_skip(test, "no block can be had");
 	x->obj[0][0] = obj;
@@ -214,7 +214,7 @@ static void prmem_test_cache_zero(struct kunit *test)
 
 		KUNIT_EXPECT_EQ(test, wr_memset(old, 0xff, sizes[i]), 0);
 		cache_free_all(test, 0);
-		x->obj[0][0] = wr_cache_zalloc(c, GFP_KERNEL);
+		x->obj[0][0] = (void *)wr_cache_zalloc(c, GFP_KERNEL);
 		KUNIT_ASSERT_PTR_EQ(test, x->obj[0][0], old);
 		KUNIT_EXPECT_PTR_EQ(test, memchr_inv(old, 0, sizes[i]), NULL);
 		cache_free_all(test, 0);
@@ -233,7 +233,7 @@ static bool cache_gives(struct kunit *test, const void *obj, unsigned int n, gfp
 	for (i = 0; i < n; i++) {
 		if (x->obj[0][i])
 			continue;
-		x->obj[0][i] = wr_cache_alloc(x->c[0], gfp);
+		x->obj[0][i] = (void *)wr_cache_alloc(x->c[0], gfp);
 		found |= x->obj[0][i] == obj;
 	}
 
@@ -364,7 +364,7 @@ static void prmem_test_cache_atomic_context(struct kunit *test)
 
 	local_irq_save(flags);
 	for (i = 0; i < MANY; i++) {
-		x->obj[0][i] = wr_cache_zalloc(c, GFP_ATOMIC);
+		x->obj[0][i] = (void *)wr_cache_zalloc(c, GFP_ATOMIC);
 		got += !!x->obj[0][i];
 		zero += x->obj[0][i] && !memchr_inv(x->obj[0][i], 0, 64);
 	}
@@ -386,7 +386,7 @@ static void prmem_test_cache_in_batch(struct kunit *test)
 
 	err = wr_begin();
 	for (i = 0; i < ARRAY_SIZE(obj); i++) {
-		obj[i] = wr_cache_zalloc(c, GFP_ATOMIC);
+		obj[i] = (void *)wr_cache_zalloc(c, GFP_ATOMIC);
 		if (obj[i])
 			err |= wr_set_field(c, obj[i], l, i);
 	}
@@ -408,7 +408,7 @@ static void prmem_test_cache_static(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, c->size, sizeof(struct prmem_test_obj));
 	for (i = 0; i < ARRAY_SIZE(obj); i++) {
-		obj[i] = wr_cache_zalloc(c, GFP_KERNEL);
+		obj[i] = (void *)wr_cache_zalloc(c, GFP_KERNEL);
 		if (!obj[i])
 			continue;
 		got++;
@@ -428,7 +428,7 @@ static void prmem_test_cache_static(struct kunit *test)
 static void prmem_test_cache_seal(struct kunit *test)
 {
 	struct wr_cache *c = &prmem_test_static_cache;
-	struct prmem_test_obj *obj = wr_cache_zalloc(c, GFP_KERNEL), *more[4];
+	struct prmem_test_obj *obj = (void *)wr_cache_zalloc(c, GFP_KERNEL), *more[4];
 	bool again = false;
 	int i;
 
@@ -442,7 +442,7 @@ static void prmem_test_cache_seal(struct kunit *test)
 	prmem_expect_refused(test, PRMEM_SEALED, -EPERM, wr_cache_free(c, obj));
 	prmem_expect_refused(test, PRMEM_SEALED, -EPERM, wr_cache_seal(c, obj));
 	for (i = 0; i < ARRAY_SIZE(more); i++) {
-		more[i] = wr_cache_zalloc(c, GFP_KERNEL);
+		more[i] = (void *)wr_cache_zalloc(c, GFP_KERNEL);
 		again |= more[i] == obj;
 	}
 	for (i = 0; i < ARRAY_SIZE(more); i++)

@@ -51,7 +51,7 @@ static int list_init(struct kunit *test)
 	x->c = prmem_test_cache(sizeof(struct item), 8);
 	KUNIT_ASSERT_NOT_NULL(test, x->c);
 	for (i = 0; i < NR; i++) {
-		x->pr[i] = wr_cache_zalloc(x->c, GFP_KERNEL);
+		x->pr[i] = (void *)wr_cache_zalloc(x->c, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, x->pr[i]);
 		KUNIT_ASSERT_EQ(test, wr_set_field(x->c, x->pr[i], id, i), 0);
 		x->plain[i].id = i;
@@ -579,7 +579,7 @@ static void prmem_test_list_publishes_whole(struct kunit *test)
 /* Next to an entry that is sealed nothing can change, elsewhere it can. */
 static void prmem_test_list_sealed_neighbour(struct kunit *test)
 {
-	struct item *sealed = wr_cache_zalloc(&prmem_test_items, GFP_KERNEL);
+	struct item *sealed = (void *)wr_cache_zalloc(&prmem_test_items, GFP_KERNEL);
 	struct list_test *x = test->priv;
 	struct list_head *first = &x->pr[0]->list, *head = &prmem_test_other, before[3];
 

@@ -188,7 +188,7 @@ static void prmem_test_grace_periods(struct kunit *test)
 	many = periods_end(test, &p, MANY_BLOCKS - 2);
 
 	for (i = 0; i < MANY_BLOCKS; i++)
-		obj[i] = wr_cache_alloc(c, GFP_KERNEL);
+		obj[i] = (void *)wr_cache_alloc(c, GFP_KERNEL);
 	for (i = 0; i < MANY_BLOCKS; i++)
 		KUNIT_EXPECT_EQ(test, wr_cache_free(c, obj[i]), 0);
 	periods_begin(&p);
@@ -458,7 +458,7 @@ static void prmem_test_claim_is_bounded(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, gone);
 	/* Every other page stays. */
 	for (i = 0; i < HOLED_PAGES; i++) {
-		obj[i] = wr_cache_alloc(i % 2 ? kept : gone, GFP_KERNEL);
+		obj[i] = (void *)wr_cache_alloc(i % 2 ? kept : gone, GFP_KERNEL);
 		if (!obj[i])
 			break;
 		nr++;
@@ -685,7 +685,7 @@ static void prmem_test_pool_has_no_bounds(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, c);
 	above = pmalloc(pool, 64);
 	below = pmalloc(pool, 64);
-	obj = wr_cache_alloc(c, GFP_KERNEL);
+	obj = (void *)wr_cache_alloc(c, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, above);
 	KUNIT_ASSERT_NOT_NULL(test, obj);
 	KUNIT_ASSERT_PTR_EQ(test, below, above - 8);
@@ -718,7 +718,7 @@ static void prmem_test_refusals_are_logged(struct kunit *test)
 	u8 *obj;
 
 	KUNIT_ASSERT_NOT_NULL(test, c);
-	obj = wr_cache_alloc(c, GFP_KERNEL);
+	obj = (void *)wr_cache_alloc(c, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, obj);
 	/* What other cases have provoked was long ago. */
 	limit[PRMEM_BAD_ALIGN].begin = 0;

@@ -729,7 +729,7 @@ static void prmem_test_is_object(struct kunit *test)
 	is_no_object(test, "static, before", begin - 1, 1);
 	is_no_object(test, "static, into it", begin - 1, 2);
 
-	obj = wr_cache_zalloc(c, GFP_KERNEL);
+	obj = (void *)wr_cache_zalloc(c, GFP_KERNEL);
 	KUNIT_EXPECT_NOT_NULL(test, obj);
 	if (obj) {
 		is_object_of(test, "cache", obj, 100, false, true);
@@ -742,7 +742,7 @@ static void prmem_test_is_object(struct kunit *test)
 	}
 	is_no_object(test, "cache itself", c, 1);
 	KUNIT_EXPECT_EQ(test, wr_cache_destroy(c), 0);
-	sealed = wr_cache_zalloc(&prmem_test_sealed, GFP_KERNEL);
+	sealed = (void *)wr_cache_zalloc(&prmem_test_sealed, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, sealed);
 	KUNIT_EXPECT_EQ(test, wr_cache_seal(&prmem_test_sealed, sealed), 0);
 	is_object_of(test, "sealed", sealed, sizeof(*sealed), true, false);

@@ -43,7 +43,7 @@ static int refuse_init(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, x->c);
 	KUNIT_ASSERT_NOT_NULL(test, x->other);
 	for (i = 0; i < NR_OBJS; i++) {
-		x->obj[i] = wr_cache_alloc(x->c, GFP_KERNEL);
+		x->obj[i] = (void *)wr_cache_alloc(x->c, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, x->obj[i]);
 		memset(&x->before[i], 0x51 + i, sizeof(x->before[i]));
 		KUNIT_ASSERT_EQ(test, wr_update(x->c, x->obj[i], &x->before[i]), 0);
@@ -185,7 +185,7 @@ static void prmem_test_refuse_padding(struct kunit *test)
 	u8 *mem, src[104] = {};
 
 	KUNIT_ASSERT_NOT_NULL(test, c);
-	mem = wr_cache_zalloc(c, GFP_KERNEL);
+	mem = (void *)wr_cache_zalloc(c, GFP_KERNEL);
 	KUNIT_EXPECT_NOT_NULL(test, mem);
 	if (mem) {
 		KUNIT_EXPECT_EQ(test, wr_memcpy(mem, src, 100), 0);
@@ -449,7 +449,7 @@ static void prmem_test_refuse_freed(struct kunit *test)
 	KUNIT_EXPECT_MEMEQ(test, obj, &x->before[1], sizeof(*obj));
 
 	/* Somebody else's now. */
-	x->obj[1] = wr_cache_alloc(x->c, GFP_KERNEL);
+	x->obj[1] = (void *)wr_cache_alloc(x->c, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, x->obj[1]);
 	KUNIT_EXPECT_EQ(test, wr_cache_free_rcu(x->c, x->obj[1]), 0);
 	obj = x->obj[1];
@@ -475,8 +475,8 @@ static void prmem_test_refuse_inside_object(struct kunit *test)
 
 static void prmem_test_refuse_sealed(struct kunit *test)
 {
-	struct prmem_test_obj *obj = wr_cache_zalloc(&prmem_test_seals, GFP_KERNEL);
-	struct prmem_test_obj *next = wr_cache_zalloc(&prmem_test_seals, GFP_KERNEL);
+	struct prmem_test_obj *obj = (void *)wr_cache_zalloc(&prmem_test_seals, GFP_KERNEL);
+	struct prmem_test_obj *next = (void *)wr_cache_zalloc(&prmem_test_seals, GFP_KERNEL);
 	struct prmem_test_obj src = { .q = 1 };
 
 	KUNIT_ASSERT_NOT_NULL(test, obj);

@@ -144,7 +144,7 @@ static int torture_reader(void *data)
 
 static struct torture_obj *torture_new(struct wr_cache *c, u64 id, int *err)
 {
-	struct torture_obj *obj = wr_cache_alloc(c, GFP_KERNEL);
+	struct torture_obj *obj = (void *)wr_cache_alloc(c, GFP_KERNEL);
 
 	if (!obj) {
 		*err = -ENOMEM;
@@ -307,7 +307,7 @@ static void prmem_test_atomics_add_up(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, job);
 	KUNIT_ASSERT_NOT_NULL(test, c);
-	targets[1] = wr_cache_zalloc(c, GFP_KERNEL);
+	targets[1] = (void *)wr_cache_zalloc(c, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, targets[1]);
 	for (i = 0; i < ARRAY_SIZE(targets); i++) {
 		job->n = targets[i];
@@ -353,7 +353,7 @@ struct allocating {
 
 static void own(struct allocating *job, struct owned **slot, u64 me, gfp_t gfp)
 {
-	struct owned *obj = wr_cache_alloc(job->c, gfp);
+	struct owned *obj = (void *)wr_cache_alloc(job->c, gfp);
 	u64 nobody = 0;
 
 	*slot = obj;
@@ -499,7 +499,7 @@ static int need_memory(struct kunit *test)
 	int i, k, missing = 0;
 
 	for (i = 0; c && i < ARRAY_SIZE(obj); i++) {
-		obj[i] = wr_cache_zalloc(c, GFP_KERNEL);
+		obj[i] = (void *)wr_cache_zalloc(c, GFP_KERNEL);
 		if (obj[i])
 			KUNIT_EXPECT_EQ(test, wr_memset(obj[i], i, SZ_512K), 0);
 		missing += !obj[i];
@@ -586,7 +586,7 @@ struct churn {
 static int churn(void *data)
 {
 	struct churn *t = data;
-	u64 *kept = wr_cache_zalloc(t->small, GFP_KERNEL), *obj[2], *gone, i, k;
+	u64 *kept = (void *)wr_cache_zalloc(t->small, GFP_KERNEL), *obj[2], *gone, i, k;
 	struct wr_cache *c;
 
 	for (i = 1; kept && i <= CHURN_ROUNDS; i++) {
@@ -594,14 +594,14 @@ static int churn(void *data)
 		if (!c)
 			break;
 		for (k = 0; k < ARRAY_SIZE(obj); k++) {
-			obj[k] = wr_cache_alloc(c, GFP_KERNEL);
+			obj[k] = (void *)wr_cache_alloc(c, GFP_KERNEL);
 			if (!obj[k])
 				continue;
 			atomic_inc(&t->large);
 			atomic_add(!!wr_assign(obj[k][0], (u64)obj[k] + i), &t->bad);
 			atomic_add(!!wr_assign(obj[k][CHURN_SIZE / sizeof(u64) - 1], i), &t->bad);
 			atomic_add(!!wr_assign(*kept, *kept + 1), &t->bad);
-			gone = wr_cache_alloc(t->small, GFP_ATOMIC);
+			gone = (void *)wr_cache_alloc(t->small, GFP_ATOMIC);
 			if (gone) {
 				atomic_add(!!wr_assign(*gone, ~0ULL), &t->bad);
 				atomic_add(!!wr_cache_free_rcu(t->small, gone), &t->bad);

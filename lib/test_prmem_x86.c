@@ -96,7 +96,7 @@ static void prmem_test_no_plain_store(struct kunit *test)
 
 static void prmem_test_no_store_to_sealed(struct kunit *test)
 {
-	struct prmem_test_obj *obj = wr_cache_zalloc(&prmem_test_seals, GFP_KERNEL);
+	struct prmem_test_obj *obj = (void *)wr_cache_zalloc(&prmem_test_seals, GFP_KERNEL);
 	struct pmalloc_pool *pool = pmalloc_create_pool(PMALLOC_MODE_RO);
 	u64 *ro, val = NEW;
 
@@ -493,9 +493,9 @@ static void prmem_test_one_window(struct kunit *test)
 		expect_one_window(test, prlist_add_rcu(list, &prmem_test_list));
 		expect_one_window(test, prlist_del(list));
 		/* The first one of a cache may take a slab. */
-		expect_one_window(test, !(obj = wr_cache_zalloc(x->c, GFP_ATOMIC)));
+		expect_one_window(test, !(obj = (void *)wr_cache_zalloc(x->c, GFP_ATOMIC)));
 		expect_one_window(test, wr_cache_free(x->c, obj));
-		expect_one_window(test, !(obj = wr_cache_alloc(x->c, GFP_ATOMIC)));
+		expect_one_window(test, !(obj = (void *)wr_cache_alloc(x->c, GFP_ATOMIC)));
 		expect_one_window(test, wr_cache_free_rcu(x->c, obj));
 		unregister_trace_tlb_flush(count_window, NULL);
 		tracepoint_synchronize_unregister();
@@ -752,7 +752,7 @@ static int nmi_handler(unsigned int type, struct pt_regs *regs)
 	nmi.err[n++] = wr_cache_free(x->c, obj);
 	nmi.err[n++] = wr_cache_free_rcu(x->c, obj);
 	nmi.err[n++] = wr_cache_seal(x->c, obj);
-	nmi.err[n++] = wr_cache_alloc(x->c, GFP_ATOMIC) ? 0 : -EPERM;
+	nmi.err[n++] = (void *)wr_cache_alloc(x->c, GFP_ATOMIC) ? 0 : -EPERM;
 	nmi.n = n;
 	/* The batch that this NMI has interrupted. */
 	wr_end();

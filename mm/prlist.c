@@ -74,14 +74,14 @@ static __always_inline bool prlist_del_valid(const struct list_head *entry,
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prlist_init(struct list_head *head)
+int prlist_init(const struct list_head *head)
 {
 	return prlist_set(NEW(&head->next, head), NEW(&head->prev, head));
 }
 EXPORT_SYMBOL_GPL(prlist_init);
 
-static __always_inline int __prlist_add(struct list_head *new, struct list_head *prev,
-					struct list_head *next)
+static __always_inline int __prlist_add(const struct list_head *new, const struct list_head *prev,
+					const struct list_head *next)
 {
 	if (!prlist_add_valid(new, prev, next))
 		return prmem_refuse_list(new, _RET_IP_);
@@ -99,7 +99,7 @@ static __always_inline int __prlist_add(struct list_head *new, struct list_head 
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prlist_add(struct list_head *new, struct list_head *head)
+int prlist_add(const struct list_head *new, const struct list_head *head)
 {
 	return __prlist_add(new, head, READ_ONCE(head->next));
 }
@@ -112,15 +112,15 @@ EXPORT_SYMBOL_GPL(prlist_add);
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prlist_add_tail(struct list_head *new, struct list_head *head)
+int prlist_add_tail(const struct list_head *new, const struct list_head *head)
 {
 	return __prlist_add(new, READ_ONCE(head->prev), head);
 }
 EXPORT_SYMBOL_GPL(prlist_add_tail);
 
 /* Unlink @entry, and give it these pointers. */
-static __always_inline int __prlist_del(struct list_head *entry, void *new_next,
-					void *new_prev)
+static __always_inline int __prlist_del(const struct list_head *entry, const void *new_next,
+					const void *new_prev)
 {
 	struct list_head *next = READ_ONCE(entry->next);
 	struct list_head *prev = READ_ONCE(entry->prev);
@@ -140,7 +140,7 @@ static __always_inline int __prlist_del(struct list_head *entry, void *new_next,
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prlist_del(struct list_head *entry)
+int prlist_del(const struct list_head *entry)
 {
 	return __prlist_del(entry, LIST_POISON1, LIST_POISON2);
 }
@@ -152,7 +152,7 @@ EXPORT_SYMBOL_GPL(prlist_del);
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prlist_del_init(struct list_head *entry)
+int prlist_del_init(const struct list_head *entry)
 {
 	return __prlist_del(entry, entry, entry);
 }
@@ -164,14 +164,15 @@ EXPORT_SYMBOL_GPL(prlist_del_init);
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prlist_del_rcu(struct list_head *entry)
+int prlist_del_rcu(const struct list_head *entry)
 {
 	return __prlist_del(entry, READ_ONCE(entry->next), LIST_POISON2);
 }
 EXPORT_SYMBOL_GPL(prlist_del_rcu);
 
-static __always_inline int __prlist_replace(struct list_head *old, struct list_head *new,
-					    void *old_next, void *old_prev)
+static __always_inline int __prlist_replace(const struct list_head *old,
+					    const struct list_head *new,
+					    const void *old_next, const void *old_prev)
 {
 	struct list_head *next = READ_ONCE(old->next);
 	struct list_head *prev = READ_ONCE(old->prev);
@@ -200,7 +201,7 @@ static __always_inline int __prlist_replace(struct list_head *old, struct list_h
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prlist_replace(struct list_head *old, struct list_head *new)
+int prlist_replace(const struct list_head *old, const struct list_head *new)
 {
 	return __prlist_replace(old, new, old, old);
 }
@@ -213,19 +214,19 @@ EXPORT_SYMBOL_GPL(prlist_replace);
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prlist_replace_rcu(struct list_head *old, struct list_head *new)
+int prlist_replace_rcu(const struct list_head *old, const struct list_head *new)
 {
 	return __prlist_replace(old, new, READ_ONCE(old->next), LIST_POISON2);
 }
 EXPORT_SYMBOL_GPL(prlist_replace_rcu);
 
-static __always_inline int __prlist_move(struct list_head *entry, struct list_head *head,
-					 bool tail)
+static __always_inline int __prlist_move(const struct list_head *entry,
+					 const struct list_head *head, bool tail)
 {
 	struct list_head *old_next = READ_ONCE(entry->next);
 	struct list_head *old_prev = READ_ONCE(entry->prev);
-	struct list_head *prev = tail ? READ_ONCE(head->prev) : head;
-	struct list_head *next = tail ? head : READ_ONCE(head->next);
+	const struct list_head *prev = tail ? READ_ONCE(head->prev) : head;
+	const struct list_head *next = tail ? head : READ_ONCE(head->next);
 
 	if (!prlist_del_valid(entry, old_prev, old_next))
 		return prmem_refuse_list(entry, _RET_IP_);
@@ -251,7 +252,7 @@ static __always_inline int __prlist_move(struct list_head *entry, struct list_he
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prlist_move(struct list_head *entry, struct list_head *head)
+int prlist_move(const struct list_head *entry, const struct list_head *head)
 {
 	return __prlist_move(entry, head, false);
 }
@@ -266,7 +267,7 @@ EXPORT_SYMBOL_GPL(prlist_move);
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prlist_move_tail(struct list_head *entry, struct list_head *head)
+int prlist_move_tail(const struct list_head *entry, const struct list_head *head)
 {
 	return __prlist_move(entry, head, true);
 }
@@ -281,7 +282,7 @@ EXPORT_SYMBOL_GPL(prlist_move_tail);
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prlist_splice_init(struct list_head *list, struct list_head *head)
+int prlist_splice_init(const struct list_head *list, const struct list_head *head)
 {
 	struct list_head *first = READ_ONCE(list->next), *last = READ_ONCE(list->prev);
 	struct list_head *next = READ_ONCE(head->next);
@@ -307,15 +308,16 @@ EXPORT_SYMBOL_GPL(prlist_splice_init);
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prhlist_init(struct hlist_head *h)
+int prhlist_init(const struct hlist_head *h)
 {
 	return prlist_set(NEW(&h->first, NULL));
 }
 EXPORT_SYMBOL_GPL(prhlist_init);
 
 /* Between the pointer @pprev and @next, which may be none. */
-static __always_inline int __prhlist_add(struct hlist_node *n, struct hlist_node **pprev,
-					 struct hlist_node *next)
+static __always_inline int __prhlist_add(const struct hlist_node *n,
+					 struct hlist_node *const *pprev,
+					 const struct hlist_node *next)
 {
 	if (!pprev)
 		return prmem_refuse(PRMEM_BAD_LIST, n, _RET_IP_);
@@ -333,7 +335,7 @@ static __always_inline int __prhlist_add(struct hlist_node *n, struct hlist_node
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prhlist_add_head(struct hlist_node *n, struct hlist_head *h)
+int prhlist_add_head(const struct hlist_node *n, const struct hlist_head *h)
 {
 	return __prhlist_add(n, &h->first, READ_ONCE(h->first));
 }
@@ -346,7 +348,7 @@ EXPORT_SYMBOL_GPL(prhlist_add_head);
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prhlist_add_before(struct hlist_node *n, struct hlist_node *next)
+int prhlist_add_before(const struct hlist_node *n, const struct hlist_node *next)
 {
 	return __prhlist_add(n, READ_ONCE(next->pprev), next);
 }
@@ -359,14 +361,14 @@ EXPORT_SYMBOL_GPL(prhlist_add_before);
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prhlist_add_behind(struct hlist_node *n, struct hlist_node *prev)
+int prhlist_add_behind(const struct hlist_node *n, const struct hlist_node *prev)
 {
 	return __prhlist_add(n, &prev->next, READ_ONCE(prev->next));
 }
 EXPORT_SYMBOL_GPL(prhlist_add_behind);
 
-static __always_inline int __prhlist_del(struct hlist_node *n, void *new_next,
-					 void *new_pprev)
+static __always_inline int __prhlist_del(const struct hlist_node *n, const void *new_next,
+					 const void *new_pprev)
 {
 	struct hlist_node *next = READ_ONCE(n->next);
 	struct hlist_node **pprev = READ_ONCE(n->pprev);
@@ -386,7 +388,7 @@ static __always_inline int __prhlist_del(struct hlist_node *n, void *new_next,
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prhlist_del(struct hlist_node *n)
+int prhlist_del(const struct hlist_node *n)
 {
 	return __prhlist_del(n, LIST_POISON1, LIST_POISON2);
 }
@@ -398,7 +400,7 @@ EXPORT_SYMBOL_GPL(prhlist_del);
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prhlist_del_init(struct hlist_node *n)
+int prhlist_del_init(const struct hlist_node *n)
 {
 	return hlist_unhashed(n) ? 0 : __prhlist_del(n, NULL, NULL);
 }
@@ -410,7 +412,7 @@ EXPORT_SYMBOL_GPL(prhlist_del_init);
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prhlist_del_rcu(struct hlist_node *n)
+int prhlist_del_rcu(const struct hlist_node *n)
 {
 	return __prhlist_del(n, READ_ONCE(n->next), LIST_POISON2);
 }
@@ -423,7 +425,7 @@ EXPORT_SYMBOL_GPL(prhlist_del_rcu);
  *
  * Return: 0 or a negative error, as wr_assign().
  */
-int prhlist_replace_rcu(struct hlist_node *old, struct hlist_node *new)
+int prhlist_replace_rcu(const struct hlist_node *old, const struct hlist_node *new)
 {
 	struct hlist_node *next = READ_ONCE(old->next);
 	struct hlist_node **pprev = READ_ONCE(old->pprev);

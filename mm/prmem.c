@@ -646,7 +646,8 @@ static bool prmem_open_for_links(const void *p)
  * list say of each other that they are.  Ordinary memory can be written anyway, but
  * not what makes the window.
  */
-static enum prmem_refusal prmem_check_link(const struct wr_link *link, size_t size, void ***to)
+static enum prmem_refusal prmem_check_link(const struct wr_link *link, size_t size,
+					   const void ***to)
 {
 	unsigned long addr = (unsigned long)link->slot;
 	enum prmem_refusal why;
@@ -660,7 +661,7 @@ static enum prmem_refusal prmem_check_link(const struct wr_link *link, size_t si
 	ordinary = why == PRMEM_BAD_ADDRESS && !prmem_is_static(addr) &&
 		addr - prmem_base >= PRMEM_WINDOW_SIZE;
 	if (ordinary)
-		alias = link->slot;
+		alias = (void *)link->slot;
 	else if (unlikely(why != PRMEM_OK) &&
 		 !(why == PRMEM_OPEN && prmem_open_for_links(link->slot)))
 		return why;
@@ -701,7 +702,7 @@ fault:
 int __wr_links(const struct wr_link *links, unsigned int n, unsigned long caller)
 {
 	enum prmem_refusal why = PRMEM_OK;
-	void **alias[WR_MAX_LINKS];
+	const void **alias[WR_MAX_LINKS];
 	const void *p = NULL;
 	struct prmem_window w;
 	unsigned int i;
@@ -716,8 +717,8 @@ int __wr_links(const struct wr_link *links, unsigned int n, unsigned long caller
 		for (i = 0; i < n; i++) {
 			if (!links[i].slot)
 				continue;
-			/* Pairs with rcu_dereference() of a reader. */
-			smp_store_release((void **)links[i].slot, links[i].val);
+			/* Pairs with the rcu_dereference() of a reader. */
+			smp_store_release((const void **)links[i].slot, links[i].val);
 		}
 		return 0;
 	}
@@ -856,7 +857,7 @@ EXPORT_SYMBOL_GPL(__wr_copy);
  * is also for @src.  Some bytes may have been written with an error if the object
  * is being freed, or @src unmapped, during the copy.
  */
-int wr_memcpy(void *dst, const void *src, size_t n)
+int wr_memcpy(const void *dst, const void *src, size_t n)
 {
 	if (!src && n)
 		return prmem_refuse(PRMEM_BAD_SOURCE, dst, _RET_IP_);
@@ -875,7 +876,7 @@ EXPORT_SYMBOL_GPL(wr_memcpy);
  *
  * Return: as wr_memcpy().
  */
-int wr_memset(void *dst, int c, size_t n)
+int wr_memset(const void *dst, int c, size_t n)
 {
 	return prmem_write_long(NULL, dst, NULL, c, n, _RET_IP_);
 }

@@ -318,9 +318,9 @@ void prmem_batch_too_long(struct prmem_batch *b);
 
 /* One pointer to set: @slot is where it is, @was what it is, @val what it is to be. */
 struct wr_link {
-	void	*slot;
-	void	*was;
-	void	*val;
+	const void	*slot;
+	const void	*was;
+	const void	*val;
 };
 
 int __wr_links(const struct wr_link *links, unsigned int n, unsigned long caller);

@@ -286,7 +286,7 @@ static void *prmem_cache_alloc(struct wr_cache *c, u32 kind, gfp_t gfp, bool zer
  *
  * Return: the object, or NULL.
  */
-void *__wr_cache_alloc(struct wr_cache *c, gfp_t gfp, bool zero)
+const void *__wr_cache_alloc(struct wr_cache *c, gfp_t gfp, bool zero)
 {
 	return prmem_cache_alloc(c, PRMEM_KIND_CACHE, gfp, zero, _RET_IP_);
 }
@@ -349,7 +349,7 @@ static void prmem_list_slab(struct wr_cache *c, struct prmem_page *slab)
 
 enum prmem_change { PRMEM_FREE, PRMEM_FREE_RCU, PRMEM_SEAL };
 
-static int prmem_change_slot(struct wr_cache *c, u32 kind, void *obj,
+static int prmem_change_slot(struct wr_cache *c, u32 kind, const void *obj,
 			     enum prmem_change change, unsigned long caller)
 {
 	struct prmem_page *slab;
@@ -410,7 +410,7 @@ static int prmem_change_slot(struct wr_cache *c, u32 kind, void *obj,
  * start of an object or free already; -EPERM if it is sealed or of another cache,
  * -EFAULT if it is no protected memory.
  */
-int wr_cache_free(struct wr_cache *c, void *obj)
+int wr_cache_free(struct wr_cache *c, const void *obj)
 {
 	return obj ? prmem_change_slot(c, PRMEM_KIND_CACHE, obj, PRMEM_FREE, _RET_IP_) : 0;
 }
@@ -471,7 +471,7 @@ void prmem_free_descriptor(struct wr_cache *of, void *obj)
  *
  * Return: as wr_cache_free().
  */
-int wr_cache_free_rcu(struct wr_cache *c, void *obj)
+int wr_cache_free_rcu(struct wr_cache *c, const void *obj)
 {
 	int err;
 
@@ -498,7 +498,7 @@ EXPORT_SYMBOL_GPL(wr_cache_free_rcu);
  *
  * Return: as wr_cache_free().
  */
-int wr_cache_seal(struct wr_cache *c, void *obj)
+int wr_cache_seal(struct wr_cache *c, const void *obj)
 {
 	return prmem_change_slot(c, PRMEM_KIND_CACHE, obj, PRMEM_SEAL, _RET_IP_);
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Whoever ignores an error of the interface of protected memory is warned, by gcc and by clang, with the option and without it.
+Whoever stores to an object of a cache is stopped by them.
 
 The headers are compiled as they are, over the few words of the kernel that they use: no kernel has to be configured for that.
 """
@@ -20,6 +21,7 @@ KERNEL = """\
 #ifndef KERNEL
 #define KERNEL
 typedef unsigned char u8;
+typedef unsigned short u16;
 typedef unsigned int u32, gfp_t;
 typedef unsigned long u64, size_t;
 typedef _Bool bool;
@@ -76,7 +78,12 @@ LISTS = ["INIT_LIST_HEAD(h)", "list_add(e, h)", "list_add_tail(e, h)", "list_add
 # A call of each, by the beginning of its name where several take the same.
 OBJECT = "struct object { unsigned long field; struct object *next; } *obj, copy; unsigned long old; unsigned int flags;\n" \
          "atomic_t number; atomic64_t big; int result; struct list_head list, entry; struct hlist_head bucket;\n" \
-         "struct hlist_node node, other; struct wr_cache *cache; void *where;\n"
+         "struct hlist_node node, other; struct wr_cache *cache; void *where; struct pmalloc_pool *pool;\n"
+# The same, as somebody has them who does not want to forget any.
+CONST = "struct object { unsigned long field; const struct object *next; }; const struct object *obj; struct object copy;\n" \
+        "unsigned long old; unsigned int flags; const atomic_t number; const atomic64_t big; int result;\n" \
+        "const struct list_head list, entry; const struct hlist_head bucket; const struct hlist_node node, other;\n" \
+        "struct wr_cache *cache; const void *where; struct pmalloc_pool *pool;\n"
 CALLS = {
     "wr_assign": "wr_assign(obj->field, 1)", "wr_rcu_assign_pointer": "wr_rcu_assign_pointer(obj->next, obj)",
     "wr_set_field": "wr_set_field(cache, obj, field, 1)", "wr_update": "wr_update(cache, obj, &copy)",
@@ -96,10 +103,10 @@ CALLS = {
 PROTECTED = {
     "wr_cache_create": 'wr_cache_create("", 8, 8, 0, 0)', "wr_cache_destroy": "wr_cache_destroy(cache)",
     "pmalloc_create_custom_pool": "pmalloc_create_custom_pool(0, 0, 0)", "pmalloc_create_pool": "pmalloc_create_pool(0)",
-    "pmalloc": "pmalloc(where, 8)", "pmalloc_nowait": "pmalloc_nowait(where, 8)", "pmalloc_reserve": "pmalloc_reserve(where, 8)",
-    "pstrdup": 'pstrdup(where, "")', "pzalloc": "pzalloc(where, 8)", "pmalloc_array": "pmalloc_array(where, 1, 8)",
-    "pcalloc": "pcalloc(where, 1, 8)", "pmalloc_protect_pool": "pmalloc_protect_pool(where)",
-    "pmalloc_make_pool_ro": "pmalloc_make_pool_ro(where)", "pmalloc_destroy_pool": "pmalloc_destroy_pool(where)",
+    "pmalloc": "pmalloc(pool, 8)", "pmalloc_nowait": "pmalloc_nowait(pool, 8)", "pmalloc_reserve": "pmalloc_reserve(pool, 8)",
+    "pstrdup": 'pstrdup(pool, "")', "pzalloc": "pzalloc(pool, 8)", "pmalloc_array": "pmalloc_array(pool, 1, 8)",
+    "pcalloc": "pcalloc(pool, 1, 8)", "pmalloc_protect_pool": "pmalloc_protect_pool(pool)",
+    "pmalloc_make_pool_ro": "pmalloc_make_pool_ro(pool)", "pmalloc_destroy_pool": "pmalloc_destroy_pool(pool)",
 }
 # What has nothing to say, or answers a question.
 SILENT = {"wr_put", "wr_end", "wr_relax", "is_pmalloc_object", "is_pmalloc_ro_object", "is_pmalloc_wr_object", "prmem_check_usercopy",
@@ -125,8 +132,8 @@ def names(protected):
     found = set()
     for header in HEADERS:
         text = (ROOT / "include" / "linux" / header).read_text()
-        parts = re.split(r"^#else /\* !CONFIG_PRMEM \*/$", text, flags=re.M)
-        text = parts[0] if protected else parts[1]
+        both, protection, none = re.split(r"^#ifdef CONFIG_PRMEM$|^#else /\* !CONFIG_PRMEM \*/$", text, flags=re.M)
+        text = both + (protection if protected else none)
         found |= set(re.findall(r"^#define ((?:wr|pr|pmalloc|pstr|pz|pc)\w+)(?:\(|\t+pr)", text, re.M))
         found |= set(re.findall(r"^(?:static inline )?[a-z][\w \*]*?[ \*]((?:wr|pr|p[a-z]*alloc|pstrdup|is_pmalloc)\w*)\(", text, re.M))
     return sorted(found)
@@ -135,8 +142,8 @@ def names(protected):
 class MustCheck(unittest.TestCase):
     maxDiff = None
 
-    def compile(self, compiler, protected, statements):
-        """What the compiler says of a function with these statements, by the number of the statement."""
+    def say(self, compiler, protected, objects, statements):
+        """What the compiler says of a function with these statements: exit status, text, where the first one is."""
         with tempfile.TemporaryDirectory(prefix="kas-must.") as tmp:
             linux = Path(tmp) / "linux"
             linux.mkdir()
@@ -150,14 +157,19 @@ class MustCheck(unittest.TestCase):
                     if name not in HEADERS:
                         (linux / name).write_text("#include <linux/kernel.h>\n")
             lines = [f"#define CONFIG_PRMEM {int(protected)}" if protected else "", "#include <linux/prlist.h>",
-                     "#include <linux/pratomic.h>", OBJECT.replace("\n", " "), "void test(void)", "{"]
+                     "#include <linux/pratomic.h>", objects.replace("\n", " "), "void test(void)", "{"]
             source = Path(tmp) / "test.c"
             source.write_text("\n".join([*lines, *[text + ";" for text in statements], "}", ""]))
             proc = subprocess.run([compiler, "-std=gnu11", "-S", "-o", "/dev/null", "-I", tmp, str(source)],
                                   text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"})
-        self.assertEqual(proc.returncode, 0, proc.stdout)
+        return proc.returncode, proc.stdout, len(lines) + 1
+
+    def compile(self, compiler, protected, statements, objects=OBJECT):
+        """Which of the statements it warns of, by their number."""
+        status, text, first = self.say(compiler, protected, objects, statements)
+        self.assertEqual(status, 0, text)
         # A warning in a macro is one in the line that uses it.
-        return {int(number) - len(lines) - 1 for number in re.findall(r"test\.c:(\d+):\d+: (?:warning|note):", proc.stdout)}
+        return {int(number) - first for number in re.findall(r"test\.c:(\d+):\d+: (?:warning|note):", text)}
 
     def ask(self, compiler):
         if not shutil.which(compiler):
@@ -172,6 +184,25 @@ class MustCheck(unittest.TestCase):
             # Who looks at the result is not told anything.
             used = self.compile(compiler, protected, [f"if ({text}) result = 1" for text in calls])
             self.assertEqual(used, set())
+            # What is written to may be reached through a pointer to const.
+            used = self.compile(compiler, protected, [f"if ({text}) result = 1" for text in calls], CONST)
+            self.assertEqual([calls[number] for number in used], [])
+
+    def ask_about_stores(self, compiler, refusal, warning):
+        if not shutil.which(compiler):
+            self.skipTest(f"there is no {compiler}")
+        for protected in (True, False):
+            for store in ("obj->field = 1", "edit->field = 1", "obj->next = &copy", "list.next = NULL", "memset((edit), 0, 8)"):
+                lines = ["obj = wr_cache_zalloc(cache, 0)", "__auto_type edit = wr_edit(cache, obj)"]
+                self.assertEqual(self.say(compiler, protected, CONST, lines)[:2], (0, ""))
+                status, text, _ = self.say(compiler, protected, CONST, [*lines, store])
+                if store.startswith("memset"):
+                    self.assertIn(warning, text, store)
+                else:
+                    self.assertIn(refusal, text, store)
+                    self.assertNotEqual(status, 0, store)
+            status, text, _ = self.say(compiler, protected, OBJECT, ["obj = wr_cache_alloc(cache, 0)"])
+            self.assertIn(warning, text)
 
     def test_what_there_is_without_the_option(self):
         self.assertEqual(set(names(True)) - set(names(False)), set(PROTECTED))
@@ -182,6 +213,12 @@ class MustCheck(unittest.TestCase):
 
     def test_clang(self):
         self.ask("clang")
+
+    def test_stores_gcc(self):
+        self.ask_about_stores("gcc", "read-only object", "discards 'const' qualifier")
+
+    def test_stores_clang(self):
+        self.ask_about_stores("clang", "const-qualified", "discards qualifiers")
 
 
 if __name__ == "__main__":

@@ -36,9 +36,8 @@ __wr_result(({								\
 	u64 __old = 0;							\
 	int __err = __wr_rmw(__v, sizeof(*__v), op, __i, &__old);	\
 									\
-	__i = (typeof(__i))__old + ((new) ? __i : 0);			\
 	if (!__err)							\
-		*(ret) = __i;						\
+		*(ret) = (typeof(__i))__old + ((new) ? __i : 0);	\
 	__err;								\
 }))
 
@@ -73,7 +72,7 @@ __wr_result(({								\
 __wr_result(({								\
 	typeof(v) __v = (v);						\
 									\
-	__pratomic_fn(__v, fn)(i, __v);					\
+	__pratomic_fn(__v, fn)(i, (void *)__v);				\
 	0;								\
 }))
 
@@ -81,7 +80,7 @@ __wr_result(({								\
 __wr_result(({								\
 	typeof(v) __v = (v);						\
 									\
-	*(ret) = __pratomic_fn(__v, fn)(i, __v);			\
+	*(ret) = __pratomic_fn(__v, fn)(i, (void *)__v);		\
 	0;								\
 }))
 
@@ -89,7 +88,7 @@ __wr_result(({								\
 __wr_result(({								\
 	typeof(v) __v = (v);						\
 									\
-	__pratomic_fn(__v, fn)(__v);					\
+	__pratomic_fn(__v, fn)((void *)__v);				\
 	0;								\
 }))
 

@@ -12,7 +12,8 @@
  * A head can be static: static __wr_after_init LIST_HEAD(name).
  *
  * All return 0, or a negative error as wr_assign(), or -EINVAL if the list is
- * found corrupted, with nothing changed.
+ * found corrupted, with nothing changed.  As all that writes to protected memory they
+ * take pointers to const.
  */
 #ifndef _LINUX_PRLIST_H
 #define _LINUX_PRLIST_H
@@ -23,26 +24,37 @@
 
 #ifdef CONFIG_PRMEM
 
-int __must_check prlist_init(struct list_head *head);
-int __must_check prlist_add(struct list_head *new, struct list_head *head);
-int __must_check prlist_add_tail(struct list_head *new, struct list_head *head);
-int __must_check prlist_del(struct list_head *entry);
-int __must_check prlist_del_init(struct list_head *entry);
-int __must_check prlist_del_rcu(struct list_head *entry);
-int __must_check prlist_replace(struct list_head *old, struct list_head *new);
-int __must_check prlist_replace_rcu(struct list_head *old, struct list_head *new);
-int __must_check prlist_move(struct list_head *entry, struct list_head *head);
-int __must_check prlist_move_tail(struct list_head *entry, struct list_head *head);
-int __must_check prlist_splice_init(struct list_head *list, struct list_head *head);
+int __must_check prlist_init(const struct list_head *head);
+int __must_check prlist_add(const struct list_head *new,
+			    const struct list_head *head);
+int __must_check prlist_add_tail(const struct list_head *new,
+				 const struct list_head *head);
+int __must_check prlist_del(const struct list_head *entry);
+int __must_check prlist_del_init(const struct list_head *entry);
+int __must_check prlist_del_rcu(const struct list_head *entry);
+int __must_check prlist_replace(const struct list_head *old,
+				const struct list_head *new);
+int __must_check prlist_replace_rcu(const struct list_head *old,
+				    const struct list_head *new);
+int __must_check prlist_move(const struct list_head *entry,
+			     const struct list_head *head);
+int __must_check prlist_move_tail(const struct list_head *entry,
+				  const struct list_head *head);
+int __must_check prlist_splice_init(const struct list_head *list,
+				    const struct list_head *head);
 
-int __must_check prhlist_init(struct hlist_head *h);
-int __must_check prhlist_add_head(struct hlist_node *n, struct hlist_head *h);
-int __must_check prhlist_add_before(struct hlist_node *n, struct hlist_node *next);
-int __must_check prhlist_add_behind(struct hlist_node *n, struct hlist_node *prev);
-int __must_check prhlist_del(struct hlist_node *n);
-int __must_check prhlist_del_init(struct hlist_node *n);
-int __must_check prhlist_del_rcu(struct hlist_node *n);
-int __must_check prhlist_replace_rcu(struct hlist_node *old, struct hlist_node *new);
+int __must_check prhlist_init(const struct hlist_head *h);
+int __must_check prhlist_add_head(const struct hlist_node *n,
+				  const struct hlist_head *h);
+int __must_check prhlist_add_before(const struct hlist_node *n,
+				    const struct hlist_node *next);
+int __must_check prhlist_add_behind(const struct hlist_node *n,
+				    const struct hlist_node *prev);
+int __must_check prhlist_del(const struct hlist_node *n);
+int __must_check prhlist_del_init(const struct hlist_node *n);
+int __must_check prhlist_del_rcu(const struct hlist_node *n);
+int __must_check prhlist_replace_rcu(const struct hlist_node *old,
+				     const struct hlist_node *new);
 
 #define prlist_add_rcu		prlist_add
 #define prlist_add_tail_rcu	prlist_add_tail
@@ -52,31 +64,67 @@ int __must_check prhlist_replace_rcu(struct hlist_node *old, struct hlist_node *
 
 #else /* !CONFIG_PRMEM */
 
-#define prlist_init(head)		__wr_plain(INIT_LIST_HEAD(head))
-#define prlist_add(new, head)		__wr_plain(list_add(new, head))
-#define prlist_add_tail(new, head)	__wr_plain(list_add_tail(new, head))
-#define prlist_add_rcu(new, head)	__wr_plain(list_add_rcu(new, head))
-#define prlist_add_tail_rcu(new, head)	__wr_plain(list_add_tail_rcu(new, head))
-#define prlist_del(entry)		__wr_plain(list_del(entry))
-#define prlist_del_init(entry)		__wr_plain(list_del_init(entry))
-#define prlist_del_rcu(entry)		__wr_plain(list_del_rcu(entry))
-#define prlist_replace(old, new)	__wr_plain(list_replace_init(old, new))
-#define prlist_replace_rcu(old, new)	__wr_plain(list_replace_rcu(old, new))
-#define prlist_move(entry, head)	__wr_plain(list_move(entry, head))
-#define prlist_move_tail(entry, head)	__wr_plain(list_move_tail(entry, head))
-#define prlist_splice_init(list, head)	__wr_plain(list_splice_init(list, head))
+/* What is reached through a pointer to const is ordinary memory here. */
+static inline struct list_head *__pr_list(const struct list_head *p)
+{
+	return (struct list_head *)p;
+}
 
-#define prhlist_init(h)			__wr_plain(INIT_HLIST_HEAD(h))
-#define prhlist_add_head(n, h)		__wr_plain(hlist_add_head(n, h))
-#define prhlist_add_head_rcu(n, h)	__wr_plain(hlist_add_head_rcu(n, h))
-#define prhlist_add_before(n, next)	__wr_plain(hlist_add_before(n, next))
-#define prhlist_add_before_rcu(n, next)	__wr_plain(hlist_add_before_rcu(n, next))
-#define prhlist_add_behind(n, prev)	__wr_plain(hlist_add_behind(n, prev))
-#define prhlist_add_behind_rcu(n, prev)	__wr_plain(hlist_add_behind_rcu(n, prev))
-#define prhlist_del(n)			__wr_plain(hlist_del(n))
-#define prhlist_del_init(n)		__wr_plain(hlist_del_init(n))
-#define prhlist_del_rcu(n)		__wr_plain(hlist_del_rcu(n))
-#define prhlist_replace_rcu(old, new)	__wr_plain(hlist_replace_rcu(old, new))
+static inline struct hlist_head *__pr_head(const struct hlist_head *p)
+{
+	return (struct hlist_head *)p;
+}
+
+static inline struct hlist_node *__pr_node(const struct hlist_node *p)
+{
+	return (struct hlist_node *)p;
+}
+
+#define prlist_init(head)						\
+	__wr_plain(INIT_LIST_HEAD(__pr_list(head)))
+#define prlist_add(new, head)						\
+	__wr_plain(list_add(__pr_list(new), __pr_list(head)))
+#define prlist_add_tail(new, head)					\
+	__wr_plain(list_add_tail(__pr_list(new), __pr_list(head)))
+#define prlist_add_rcu(new, head)					\
+	__wr_plain(list_add_rcu(__pr_list(new), __pr_list(head)))
+#define prlist_add_tail_rcu(new, head)					\
+	__wr_plain(list_add_tail_rcu(__pr_list(new), __pr_list(head)))
+#define prlist_del(entry)		__wr_plain(list_del(__pr_list(entry)))
+#define prlist_del_init(entry)						\
+	__wr_plain(list_del_init(__pr_list(entry)))
+#define prlist_del_rcu(entry)						\
+	__wr_plain(list_del_rcu(__pr_list(entry)))
+#define prlist_replace(old, new)					\
+	__wr_plain(list_replace_init(__pr_list(old), __pr_list(new)))
+#define prlist_replace_rcu(old, new)					\
+	__wr_plain(list_replace_rcu(__pr_list(old), __pr_list(new)))
+#define prlist_move(entry, head)					\
+	__wr_plain(list_move(__pr_list(entry), __pr_list(head)))
+#define prlist_move_tail(entry, head)					\
+	__wr_plain(list_move_tail(__pr_list(entry), __pr_list(head)))
+#define prlist_splice_init(list, head)					\
+	__wr_plain(list_splice_init(__pr_list(list), __pr_list(head)))
+
+#define prhlist_init(h)							\
+	__wr_plain(INIT_HLIST_HEAD(__pr_head(h)))
+#define prhlist_add_head(n, h)						\
+	__wr_plain(hlist_add_head(__pr_node(n), __pr_head(h)))
+#define prhlist_add_head_rcu(n, h)					\
+	__wr_plain(hlist_add_head_rcu(__pr_node(n), __pr_head(h)))
+#define prhlist_add_before(n, next)					\
+	__wr_plain(hlist_add_before(__pr_node(n), __pr_node(next)))
+#define prhlist_add_before_rcu(n, next)					\
+	__wr_plain(hlist_add_before_rcu(__pr_node(n), __pr_node(next)))
+#define prhlist_add_behind(n, prev)					\
+	__wr_plain(hlist_add_behind(__pr_node(n), __pr_node(prev)))
+#define prhlist_add_behind_rcu(n, prev)					\
+	__wr_plain(hlist_add_behind_rcu(__pr_node(n), __pr_node(prev)))
+#define prhlist_del(n)			__wr_plain(hlist_del(__pr_node(n)))
+#define prhlist_del_init(n)		__wr_plain(hlist_del_init(__pr_node(n)))
+#define prhlist_del_rcu(n)		__wr_plain(hlist_del_rcu(__pr_node(n)))
+#define prhlist_replace_rcu(old, new)					\
+	__wr_plain(hlist_replace_rcu(__pr_node(old), __pr_node(new)))
 
 #endif /* !CONFIG_PRMEM */
 

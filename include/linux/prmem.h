@@ -65,6 +65,64 @@ static __always_inline int __must_check __wr_result(int err)
 	return err;
 }
 
+/* A register's worth of any scalar, without a conversion of its bits. */
+#define __wr_bits(type, value)						\
+({									\
+	type __wr_v = (value);						\
+	u64 __wr_b = 0;							\
+									\
+	__builtin_memcpy(&__wr_b, (const void *)&__wr_v, sizeof(__wr_v));	\
+	__wr_b;								\
+})
+
+#define __wr_assert_scalar(x)						\
+	static_assert(sizeof(x) == 1 || sizeof(x) == 2 ||		\
+		      sizeof(x) == 4 || sizeof(x) == 8,			\
+		      "not the size of a register: use wr_memcpy()")
+
+/*
+ * Objects are reached through pointers to const, so that a store that was forgotten does
+ * not compile.  Where something may be stored nevertheless, this is it.
+ */
+static __always_inline void __wr_release(void *p, u64 bits, size_t size)
+{
+	switch (size) {
+	case 1:
+		/* Pairs with the dependency or the acquire of a reader. */
+		smp_store_release((u8 *)p, bits);
+		break;
+	case 2:
+		/* Pairs with the dependency or the acquire of a reader. */
+		smp_store_release((u16 *)p, bits);
+		break;
+	case 4:
+		/* Pairs with the dependency or the acquire of a reader. */
+		smp_store_release((u32 *)p, bits);
+		break;
+	case 8:
+		/* Pairs with the dependency or the acquire of a reader. */
+		smp_store_release((u64 *)p, bits);
+		break;
+	}
+}
+
+/**
+ * wr_put - store to a field of an object between wr_edit() and wr_end()
+ * @edit: from wr_edit()
+ * @field: name of the field: 1, 2, 4 or 8 bytes
+ * @value: the new value
+ *
+ * One store, and a release, as wr_assign().  Nothing else may be done with @edit.
+ */
+#define wr_put(edit, field, value)					\
+({									\
+	__auto_type __wr_f = &(*(edit)).field;				\
+									\
+	__wr_assert_scalar(*__wr_f);					\
+	__wr_release((void *)__wr_f, __wr_bits(typeof(*__wr_f), value),	\
+		     sizeof(*__wr_f));					\
+})
+
 #ifdef CONFIG_PRMEM
 
 struct module;
@@ -145,10 +203,10 @@ struct wr_cache *__must_check __wr_cache_create(const struct module *module,
 						size_t align, size_t useroffset,
 						size_t usersize);
 int __must_check wr_cache_destroy(struct wr_cache *c);
-void *__must_check __wr_cache_alloc(struct wr_cache *c, gfp_t gfp, bool zero);
-int __must_check wr_cache_free(struct wr_cache *c, void *obj);
-int __must_check wr_cache_free_rcu(struct wr_cache *c, void *obj);
-int __must_check wr_cache_seal(struct wr_cache *c, void *obj);
+const void *__must_check __wr_cache_alloc(struct wr_cache *c, gfp_t gfp, bool zero);
+int __must_check wr_cache_free(struct wr_cache *c, const void *obj);
+int __must_check wr_cache_free_rcu(struct wr_cache *c, const void *obj);
+int __must_check wr_cache_seal(struct wr_cache *c, const void *obj);
 
 struct pmalloc_pool *__must_check __pmalloc_create_pool(const struct module *module,
 							const char *name, size_t refill,
@@ -208,8 +266,8 @@ int __must_check __wr_store(const struct wr_cache *c, const void *p, u64 val,
 			    size_t size);
 int __must_check __wr_copy(const struct wr_cache *c, const void *dst,
 			   const void *src, size_t n);
-int __must_check wr_memcpy(void *dst, const void *src, size_t n);
-int __must_check wr_memset(void *dst, int c, size_t n);
+int __must_check wr_memcpy(const void *dst, const void *src, size_t n);
+int __must_check wr_memset(const void *dst, int c, size_t n);
 int __must_check __wr_rmw(const void *p, size_t size, enum wr_rmw op,
 			  u64 val, u64 *old);
 
@@ -217,20 +275,6 @@ int __must_check wr_begin(void);
 void wr_relax(void);
 void wr_end(void);
 void *__must_check __wr_edit(const struct wr_cache *c, const void *obj, size_t size);
-
-/* A register's worth of any scalar, without a conversion of its bits. */
-#define __wr_bits(type, value)						\
-({									\
-	union { type v; u64 bits; } __wr_b = { .bits = 0 };		\
-									\
-	__wr_b.v = (value);						\
-	__wr_b.bits;							\
-})
-
-#define __wr_assert_scalar(x)						\
-	static_assert(sizeof(x) == 1 || sizeof(x) == 2 ||		\
-		      sizeof(x) == 4 || sizeof(x) == 8,			\
-		      "not the size of a register: use wr_memcpy()")
 
 #define __wr_assign(c, lvalue, value)					\
 __wr_result(({								\
@@ -340,27 +384,10 @@ __wr_result(({								\
  *
  * Return: where the window has it, up to wr_end(), or an ERR_PTR() as wr_edit().
  */
-static inline void *__must_check wr_edit_bytes(void *p, size_t size)
+static inline void *__must_check wr_edit_bytes(const void *p, size_t size)
 {
 	return __wr_edit(NULL, p, size);
 }
-
-/**
- * wr_put - store to a field of an object between wr_edit() and wr_end()
- * @edit: from wr_edit()
- * @field: name of the field: 1, 2, 4 or 8 bytes
- * @value: the new value
- *
- * One store, and a release, as wr_assign().  Nothing else may be done with @edit.
- */
-#define wr_put(edit, field, value)					\
-({									\
-	__auto_type __wr_f = &(*(edit)).field;				\
-									\
-	__wr_assert_scalar(*__wr_f);					\
-	/* Pairs with the dependency or the acquire of a reader. */	\
-	smp_store_release(__wr_f, value);				\
-})
 
 /**
  * wr_xchg - exchange a write-rare variable
@@ -401,12 +428,13 @@ __wr_result(({								\
 #define wr_cmpxchg(ptr, oldp, value)					\
 __wr_result(({								\
 	typeof(ptr) __wr_p = (ptr);					\
-	typeof(*__wr_p) *__wr_oldp = (oldp);				\
+	__auto_type __wr_oldp = (oldp);					\
 	u64 __wr_want = __wr_bits(typeof(*__wr_p), *__wr_oldp);		\
 	union { typeof(*__wr_p) v; u64 bits; } __wr_old;		\
 	int __wr_err;							\
 									\
 	__wr_assert_scalar(*__wr_p);					\
+	(void)(__wr_oldp == __wr_p);					\
 	__wr_old.bits = __wr_want;					\
 	__wr_err = __wr_rmw(__wr_p, sizeof(*__wr_p), WR_CMPXCHG,	\
 			    __wr_bits(typeof(*__wr_p), value),		\
@@ -427,7 +455,7 @@ __wr_result(({								\
  *
  * Return: the object, or NULL.
  */
-static inline void *__must_check wr_cache_alloc(struct wr_cache *c, gfp_t gfp)
+static inline const void *__must_check wr_cache_alloc(struct wr_cache *c, gfp_t gfp)
 {
 	return __wr_cache_alloc(c, gfp, gfp & __GFP_ZERO);
 }
@@ -439,7 +467,7 @@ static inline void *__must_check wr_cache_alloc(struct wr_cache *c, gfp_t gfp)
  *
  * Return: the object, or NULL.
  */
-static inline void *__must_check wr_cache_zalloc(struct wr_cache *c, gfp_t gfp)
+static inline const void *__must_check wr_cache_zalloc(struct wr_cache *c, gfp_t gfp)
 {
 	return __wr_cache_alloc(c, gfp, true);
 }
@@ -549,33 +577,103 @@ __wr_result(({								\
 	0;								\
 }))
 
-#define __wr_release(lvalue, value)					\
-	/* Pairs with the dependency or the acquire of a reader. */	\
-	smp_store_release(&(lvalue), value)
+#define __wr_assign(c, lvalue, value)					\
+__wr_plain(({								\
+	typeof(lvalue) *__wr_p = &(lvalue);				\
+									\
+	(void)(c);							\
+	__wr_assert_scalar(*__wr_p);					\
+	__wr_release((void *)__wr_p, __wr_bits(typeof(*__wr_p), value),	\
+		     sizeof(*__wr_p));					\
+}))
 
-#define wr_assign(lvalue, value)					\
-	__wr_plain(__wr_release(lvalue, value))
+#define wr_assign(lvalue, value)	__wr_assign(NULL, lvalue, value)
+#define wr_set_field(c, obj, field, value) __wr_assign(c, (*(obj)).field, value)
 
-#define wr_rcu_assign_pointer(p, v)	__wr_plain(rcu_assign_pointer(p, v))
-#define wr_set_field(c, obj, field, value)				\
-	__wr_plain((void)(c); __wr_release((*(obj)).field, value))
+#define wr_rcu_assign_pointer(p, v)					\
+__wr_plain(({								\
+	typeof(p) *__wr_p = &(p);					\
+	typeof(**__wr_p) *__wr_v = (v);					\
+									\
+	rcu_check_sparse(*__wr_p, __rcu);				\
+	__wr_release((void *)__wr_p, (unsigned long)__wr_v,		\
+		     sizeof(__wr_v));					\
+}))
+
 #define wr_update(c, obj, src)						\
-	__wr_plain((void)(c); *(obj) = *(src))
-#define wr_edit(c, obj)			((typeof(obj))__wr_edit((c), (obj)))
-#define wr_put(edit, field, value)	__wr_release((*(edit)).field, value)
-#define wr_xchg(ptr, value, oldp)	__wr_plain(*(oldp) = xchg(ptr, value))
-#define wr_cmpxchg(ptr, oldp, value)	__wr_result(try_cmpxchg(ptr, oldp, value))
-#define wr_memcpy(dst, src, n)		__wr_plain(memcpy(dst, src, n))
-#define wr_memset(dst, c, n)		__wr_plain(memset(dst, c, n))
+__wr_plain(({								\
+	typeof(obj) __wr_obj = (obj);					\
+	const typeof(*__wr_obj) *__wr_src = (src);			\
+									\
+	(void)(c);							\
+	memcpy((void *)__wr_obj, __wr_src, sizeof(*__wr_obj));		\
+}))
 
-static inline void *__must_check __wr_edit(const struct wr_cache *c, void *obj)
+#define wr_edit(c, obj)			((typeof(obj))__wr_edit((c), (obj)))
+
+#define wr_xchg(ptr, value, oldp)					\
+__wr_plain(({								\
+	typeof(ptr) __wr_p = (ptr);					\
+	union { typeof(*__wr_p) v; u64 bits; } __wr_old = { .bits = 0 };	\
+									\
+	__wr_assert_scalar(*__wr_p);					\
+	__wr_old.bits = __wr_xchg((void *)__wr_p,			\
+				  __wr_bits(typeof(*__wr_p), value),	\
+				  sizeof(*__wr_p));			\
+	*(oldp) = __wr_old.v;						\
+}))
+
+#define wr_cmpxchg(ptr, oldp, value)					\
+__wr_result(({								\
+	typeof(ptr) __wr_p = (ptr);					\
+	__auto_type __wr_oldp = (oldp);					\
+									\
+	__wr_assert_scalar(*__wr_p);					\
+	(void)(__wr_oldp == __wr_p);					\
+	__wr_cmpxchg((void *)__wr_p, __wr_oldp,				\
+		     __wr_bits(typeof(*__wr_p), value),			\
+		     sizeof(*__wr_p));					\
+}))
+
+#define wr_memcpy(dst, src, n)		__wr_plain(memcpy((void *)(dst), src, n))
+#define wr_memset(dst, c, n)		__wr_plain(memset((void *)(dst), c, n))
+
+static __always_inline u64 __wr_xchg(void *p, u64 bits, size_t size)
 {
-	return obj;
+	switch (size) {
+	case 1:
+		return xchg((u8 *)p, (u8)bits);
+	case 2:
+		return xchg((u16 *)p, (u16)bits);
+	case 4:
+		return xchg((u32 *)p, (u32)bits);
+	default:
+		return xchg((u64 *)p, bits);
+	}
 }
 
-static inline void *__must_check wr_edit_bytes(void *p, size_t size)
+static __always_inline int __wr_cmpxchg(void *p, void *oldp, u64 bits, size_t size)
 {
-	return p;
+	switch (size) {
+	case 1:
+		return try_cmpxchg((u8 *)p, (u8 *)oldp, (u8)bits);
+	case 2:
+		return try_cmpxchg((u16 *)p, (u16 *)oldp, (u16)bits);
+	case 4:
+		return try_cmpxchg((u32 *)p, (u32 *)oldp, (u32)bits);
+	default:
+		return try_cmpxchg((u64 *)p, (u64 *)oldp, bits);
+	}
+}
+
+static inline void *__must_check __wr_edit(const struct wr_cache *c, const void *obj)
+{
+	return (void *)obj;
+}
+
+static inline void *__must_check wr_edit_bytes(const void *p, size_t size)
+{
+	return (void *)p;
 }
 
 static inline int __must_check wr_begin(void)
@@ -593,7 +691,7 @@ static inline size_t __wr_cache_pad(const struct wr_cache *c)
 }
 
 /* kmalloc() aligns powers of two to themselves. */
-static inline void *__must_check wr_cache_alloc(struct wr_cache *c, gfp_t gfp)
+static inline const void *__must_check wr_cache_alloc(struct wr_cache *c, gfp_t gfp)
 {
 	size_t size = __wr_cache_pad(c) + c->size;
 	void *p;
@@ -605,28 +703,28 @@ static inline void *__must_check wr_cache_alloc(struct wr_cache *c, gfp_t gfp)
 	return p ? p + __wr_cache_pad(c) : NULL;
 }
 
-static inline void *__must_check wr_cache_zalloc(struct wr_cache *c, gfp_t gfp)
+static inline const void *__must_check wr_cache_zalloc(struct wr_cache *c, gfp_t gfp)
 {
 	return wr_cache_alloc(c, gfp | __GFP_ZERO);
 }
 
-static inline int __must_check wr_cache_free(struct wr_cache *c, void *obj)
+static inline int __must_check wr_cache_free(struct wr_cache *c, const void *obj)
 {
 	if (obj)
 		kfree(obj - __wr_cache_pad(c));
 	return 0;
 }
 
-static inline int __must_check wr_cache_free_rcu(struct wr_cache *c, void *obj)
+static inline int __must_check wr_cache_free_rcu(struct wr_cache *c, const void *obj)
 {
-	void *p = obj - __wr_cache_pad(c);
+	const void *p = obj - __wr_cache_pad(c);
 
 	if (obj)
-		kvfree_call_rcu(p, p);
+		kvfree_call_rcu((void *)p, (void *)p);
 	return 0;
 }
 
-static inline int __must_check wr_cache_seal(struct wr_cache *c, void *obj)
+static inline int __must_check wr_cache_seal(struct wr_cache *c, const void *obj)
 {
 	return 0;
 }

@@ -47,20 +47,20 @@ struct acl_table {
  */
 static struct wr_cache *acl_cache __ro_after_init;
 static struct pmalloc_pool *acl_pool __ro_after_init;
-static struct acl_table *acl __ro_after_init;
+static const struct acl_table *acl __ro_after_init;
 
 /* For writers.  It is ordinary memory: if it is forged, two of them can meet, no more. */
 static DEFINE_MUTEX(acl_mutex);
 
-static struct hlist_head *acl_bucket(u32 uid)
+static const struct hlist_head *acl_bucket(u32 uid)
 {
 	return &acl->buckets[hash_32(uid, ACL_BITS)];
 }
 
 /* The caller holds rcu_read_lock() or acl_mutex. */
-static struct acl_entry *acl_find(u32 uid)
+static const struct acl_entry *acl_find(u32 uid)
 {
-	struct acl_entry *e;
+	const struct acl_entry *e;
 
 	hlist_for_each_entry_rcu(e, acl_bucket(uid), node, lockdep_is_held(&acl_mutex)) {
 		if (e->uid == uid)
@@ -73,7 +73,7 @@ static struct acl_entry *acl_find(u32 uid)
 static int acl_add(u32 uid, u32 rights)
 {
 	/* It may sleep, so it can't be in the batch.  It is zero, and protected already. */
-	struct acl_entry *e = wr_cache_zalloc(acl_cache, GFP_KERNEL);
+	const struct acl_entry *e = wr_cache_zalloc(acl_cache, GFP_KERNEL);
 	int err;
 
 	if (!e)
@@ -98,7 +98,7 @@ static int acl_add(u32 uid, u32 rights)
 
 static int acl_allow(u32 uid, const char *word)
 {
-	struct acl_entry *e;
+	const struct acl_entry *e;
 	u32 rights = 0;
 
 	rights |= strchr(word, 'r') ? ACL_READ : 0;
@@ -112,7 +112,7 @@ static int acl_allow(u32 uid, const char *word)
 	return e ? wr_set_field(acl_cache, e, rights, rights) : acl_add(uid, rights);
 }
 
-static int acl_remove(struct acl_entry *e)
+static int acl_remove(const struct acl_entry *e)
 {
 	int err = prhlist_del_rcu(&e->node);
 
@@ -124,7 +124,7 @@ static int acl_remove(struct acl_entry *e)
 
 static int acl_revoke(u32 uid)
 {
-	struct acl_entry *e;
+	const struct acl_entry *e;
 
 	guard(mutex)(&acl_mutex);
 
@@ -134,19 +134,19 @@ static int acl_revoke(u32 uid)
 }
 
 /*
- * This compiles, since an entry is no pointer to const, and it faults: a store that
- * somebody has forgotten to convert.  The oops has a line that begins with "prmem:".
+ * A store that somebody has forgotten to convert.  Without the cast it does not compile; with
+ * it, it faults, and the oops has a line that begins with "prmem:".
  */
 static int acl_forget(u32 uid)
 {
-	struct acl_entry *e;
+	const struct acl_entry *e;
 
 	/* Who dies of the store with a lock held leaves that locked for ever. */
 	scoped_guard(mutex, &acl_mutex)
 		e = acl_find(uid);
 	if (!e)
 		return -ENOENT;
-	WRITE_ONCE(e->rights, ACL_READ | ACL_WRITE);
+	WRITE_ONCE(((struct acl_entry *)e)->rights, ACL_READ | ACL_WRITE);
 
 	return 0;
 }
@@ -179,7 +179,7 @@ static ssize_t acl_write(struct file *file, const char __user *ubuf, size_t size
 /* Readers are what they would be with ordinary memory. */
 static int acl_show(struct seq_file *m, void *unused)
 {
-	struct acl_entry *e;
+	const struct acl_entry *e;
 	int i;
 
 	guard(rcu)();
@@ -200,6 +200,7 @@ static struct dentry *acl_file;
 
 static int __init acl_init(void)
 {
+	struct acl_table *table;
 	int i, err = -ENOMEM;
 
 	acl_cache = wr_cache_create("acl_entries", sizeof(struct acl_entry),
@@ -211,13 +212,14 @@ static int __init acl_init(void)
 	acl_pool = pmalloc_create_pool(PMALLOC_MODE_WR);
 	if (!acl_pool)
 		goto destroy_cache;
-	acl = pzalloc(acl_pool, sizeof(*acl));
-	if (!acl)
+	table = pzalloc(acl_pool, sizeof(*table));
+	if (!table)
 		goto destroy_pool;
 
-	/* Plain stores, up to here. */
-	for (i = 0; i < ARRAY_SIZE(acl->buckets); i++)
-		INIT_HLIST_HEAD(&acl->buckets[i]);
+	/* Plain stores, up to here; from then on the pointer to const is the one to use. */
+	for (i = 0; i < ARRAY_SIZE(table->buckets); i++)
+		INIT_HLIST_HEAD(&table->buckets[i]);
+	acl = table;
 	err = pmalloc_protect_pool(acl_pool);
 	if (err)
 		goto destroy_pool;

@@ -30,12 +30,12 @@ struct limits {
 
 static DEFINE_WR_CACHE(limits_cache, struct limits);
 
-static struct limits *limits_alloc(void)
+static const struct limits *limits_alloc(void)
 {
 	return wr_cache_zalloc(&limits_cache, GFP_KERNEL);
 }
 
-static int limits_set_users(struct limits *l, u64 max)
+static int limits_set_users(const struct limits *l, u64 max)
 {
 	return wr_assign(l->max_users, max);
 }
@@ -45,13 +45,13 @@ static struct limits defaults __wr_after_init = { .max_users = 100 };
 static atomic_t nr_changes __wr_after_init;
 
 /* What leads to the object never changes. */
-static struct limits *mine __ro_after_init;
+static const struct limits *mine __ro_after_init;
 
 /* For those who read a limit and write it. */
 static DEFINE_MUTEX(limits_mutex);
 
 /* The copy is in ordinary memory while it is filled in. */
-static int limits_set_files(struct limits *l, u64 files)
+static int limits_set_files(const struct limits *l, u64 files)
 {
 	struct limits new = *l;
 
@@ -60,9 +60,9 @@ static int limits_set_files(struct limits *l, u64 files)
 	return wr_update(&limits_cache, l, &new);
 }
 
-static int limits_set_both(struct limits *l, u64 users, u64 files)
+static int limits_set_both(const struct limits *l, u64 users, u64 files)
 {
-	struct limits *edit;
+	const struct limits *edit;
 
 	edit = wr_edit(&limits_cache, l);
 	if (IS_ERR(edit))
@@ -74,10 +74,12 @@ static int limits_set_both(struct limits *l, u64 users, u64 files)
 	return 0;
 }
 
-/* A store that somebody has forgotten to convert.  It compiles, and faults. */
-static int limits_forget(struct limits *l, u64 max)
+/* A store that somebody has forgotten to convert.  Without the cast it does not compile. */
+static int limits_forget(const struct limits *l, u64 max)
 {
-	WRITE_ONCE(l->max_users, max);
+	struct limits *plain = (struct limits *)l;
+
+	WRITE_ONCE(plain->max_users, max);
 
 	return 0;
 }

@@ -54,8 +54,9 @@ struct words {
 static struct wr_cache *things, *pages;
 
 /* A protected object and another one, the same in ordinary memory, and a page. */
-static struct thing *thing, *head, *plain_thing, *plain_head;
-static struct words *wr_page;
+static const struct thing *thing, *head;
+static struct thing *plain_thing, *plain_head;
+static const struct words *wr_page;
 static u64 *plain_page;
 
 static void count_failure(int err)
@@ -67,7 +68,7 @@ static void count_failure(int err)
 
 static void wr_assign_8(void)
 {
-	struct thing *t = thing;
+	const struct thing *t = thing;
 	int err;
 
 	ROUND_BEGIN(NR_WR_ASSIGN_8);
@@ -130,7 +131,7 @@ static void wr_assign_view_8(void)
 
 static void wr_batch_16_any(void)
 {
-	struct words *w = wr_page;
+	const struct words *w = wr_page;
 	int i, err;
 
 	ROUND_BEGIN(NR_WR_BATCH_16_ANY);
@@ -147,7 +148,7 @@ static void wr_batch_16_any(void)
 /* The same, with one check for all. */
 static void wr_batch_16(void)
 {
-	struct words *w = wr_page, *edit;
+	const struct words *w = wr_page, *edit;
 	int i;
 
 	ROUND_BEGIN(NR_WR_BATCH_16);
@@ -163,7 +164,7 @@ static void wr_batch_16(void)
 
 static void wr_memcpy_4096(void)
 {
-	struct words *to = wr_page;
+	const struct words *to = wr_page;
 	u64 *from = plain_page;
 	int err;
 
@@ -175,7 +176,7 @@ static void wr_memcpy_4096(void)
 
 static void row_pratomic_inc(void)
 {
-	struct thing *t = thing;
+	const struct thing *t = thing;
 	int err;
 
 	ROUND_BEGIN(NR_PRATOMIC_INC);
@@ -188,7 +189,7 @@ static void row_pratomic_inc(void)
 
 static void wr_cache_alloc_64(void)
 {
-	struct thing *t;
+	const struct thing *t;
 
 	ROUND_BEGIN(NR_WR_CACHE_ALLOC_64);
 	t = wr_cache_alloc(things, GFP_KERNEL);
@@ -198,7 +199,7 @@ static void wr_cache_alloc_64(void)
 
 static void wr_cache_free_64(void)
 {
-	struct thing *t = wr_cache_alloc(things, GFP_KERNEL);
+	const struct thing *t = wr_cache_alloc(things, GFP_KERNEL);
 	int err;
 
 	ROUND_BEGIN(NR_WR_CACHE_FREE_64);
@@ -294,7 +295,7 @@ static void empty_plain_list(void)
 
 static int fill_list(void)
 {
-	struct thing *t;
+	const struct thing *t;
 	int i;
 
 	for (i = 0; i < ENTRIES; i++) {
@@ -397,7 +398,7 @@ static struct wr_cache *held_cache;
 
 static void *get_wr(void)
 {
-	return wr_cache_alloc(held_cache, GFP_KERNEL);
+	return (void *)wr_cache_alloc(held_cache, GFP_KERNEL);
 }
 
 static void put_wr(void *object)

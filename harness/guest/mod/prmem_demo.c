@@ -82,7 +82,8 @@ static int make_objects(void)
 	int err;
 
 	cache = wr_cache_create("limits", sizeof(struct limits), 0, 0, 0);
-	object = cache ? wr_cache_alloc(cache, GFP_KERNEL) : NULL;
+	/* The demo also writes to it as nobody may, for which it casts. */
+	object = cache ? (void *)wr_cache_alloc(cache, GFP_KERNEL) : NULL;
 	pool = pmalloc_create_pool(PMALLOC_MODE_WR);
 	view = pool ? pmalloc(pool, 16) : NULL;
 	if (!object || !view)

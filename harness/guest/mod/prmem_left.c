@@ -26,7 +26,7 @@ static int __init prmem_left_init(void)
 	struct wr_cache *c = wr_cache_create("left_objects", 64, 0, 0, 0);
 	struct wr_cache *empty = wr_cache_create("left_empty", 64, 0, 0, 0);
 	struct pmalloc_pool *pool = left_pool();
-	void *one, *two, *freed;
+	const void *one, *two, *freed;
 
 	if (!c || !empty || !pool || !left_empty_pool())
 		return -ENOMEM;

@@ -72,20 +72,20 @@ struct own {
 };
 
 struct blob {
-	struct blob *next;
+	const struct blob *next;
 	u64 word[511];
 };
 
 static_assert(sizeof(struct blob) == 4096);
 
 static struct wr_cache *items, *shareds, *owns;
-static struct shared *shared;
+static const struct shared *shared;
 static DEFINE_MUTEX(list_mutex);
 static unsigned int length;
 
 struct worker {
 	struct task_struct *task;
-	struct own *own;
+	const struct own *own;
 	struct irq_work work;
 	u64 n;
 	long added, counted, rounds;
@@ -108,7 +108,7 @@ static void do_assign(struct worker *w)
 static void do_object(struct worker *w)
 {
 	bool atomic = w->n & 2;
-	struct item *item = wr_cache_zalloc(items, atomic ? GFP_ATOMIC : GFP_KERNEL);
+	const struct item *item = wr_cache_zalloc(items, atomic ? GFP_ATOMIC : GFP_KERNEL);
 	struct item new = { .value = w->n, .inverse = ~w->n };
 	int err;
 
@@ -127,7 +127,7 @@ static void do_object(struct worker *w)
 static void do_list_write(struct worker *w)
 {
 	struct item new = { .value = w->n, .inverse = ~w->n };
-	struct item *item;
+	const struct item *item;
 	int err;
 
 	guard(mutex)(&list_mutex);
@@ -155,7 +155,7 @@ static void do_list_write(struct worker *w)
 static void do_list_read(struct worker *w)
 {
 	unsigned int seen = 0;
-	struct item *item;
+	const struct item *item;
 
 	guard(rcu)();
 
@@ -320,7 +320,7 @@ static void check_sums(unsigned int n)
 
 static void free_list(void)
 {
-	struct item *item, *next;
+	const struct item *item, *next;
 
 	list_for_each_entry_safe(item, next, &shared->head, list) {
 		expect(!prlist_del(&item->list), "del");
@@ -360,7 +360,7 @@ static void stress(void)
 static void fill_up(void)
 {
 	struct wr_cache *blobs = wr_cache_create("stress_blob", sizeof(struct blob), 0, 0, 0);
-	struct blob *first = NULL, *blob;
+	const struct blob *first = NULL, *blob;
 	unsigned int n = 0, freed = 0;
 	int err = 0;
 

@@ -9,7 +9,7 @@ static DEFINE_WR_CACHE(cache, u64);
 
 static int __init prmem_static_cache_init(void)
 {
-	u64 *obj = wr_cache_alloc(&cache, GFP_KERNEL);
+	const u64 *obj = wr_cache_alloc(&cache, GFP_KERNEL);
 
 	pr_err("prmem_static_cache: FAIL: has been loaded\n");
 

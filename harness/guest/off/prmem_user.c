@@ -24,7 +24,7 @@ static atomic_t nr_guests __wr_after_init = ATOMIC_INIT(0);
 
 static int add_user(u64 number)
 {
-	struct guest *user = wr_cache_zalloc(&guest_cache, GFP_KERNEL), *edit;
+	const struct guest *user = wr_cache_zalloc(&guest_cache, GFP_KERNEL), *edit;
 	int err;
 
 	if (!user)
@@ -49,7 +49,7 @@ static int add_user(u64 number)
 
 static int __init user_init(void)
 {
-	struct guest *user;
+	const struct guest *user;
 	int err = add_user(1);
 
 	/* There are no domains, and this does nothing. */

@@ -9,6 +9,7 @@ What no patch touches is taken from whole builds: of the series for "debug", of 
 
 import re
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from . import boot, build, guest, kbuild, model, report, series
@@ -137,8 +138,11 @@ def uncompiled(prefixes, touched):
                   not any(prefix.objects.users_of(path) for prefix in prefixes))
 
 
-def prefix_entries():
-    """One entry per prefix and configuration; the base, where it begins, is one as well."""
+def prefix_entries(until=None):
+    """One entry per prefix and configuration; the base, where it begins, is one as well.
+
+    @until: the time.monotonic() from which on no other begins; those that are left are skipped.
+    """
     base = ensure_base()
     stored = model.load()
     steps = model.compose(stored, base)
@@ -149,6 +153,11 @@ def prefix_entries():
                for missing in [uncompiled(prefixes, touched)]]
     with ThreadPoolExecutor(len(prefixes)) as pool:
         for count, slug in enumerate(["", *(patch.slug for patch in stored.patches)]):
+            if until is not None and time.monotonic() > until:
+                entries += [entry(prefix.config, "none", "series", f"prefix:{slug or 'base'}", "skip",
+                                  "make test has no time left for it on this machine; the next run has what is compiled by now")
+                            for prefix in prefixes]
+                continue
             series.patched_tree(TREE, upto=slug)
             paths = code(steps[count - 1]) if count else []
             problems = pool.map(lambda prefix: judge(prefix, slug, paths, touched, not count), prefixes)

@@ -12,9 +12,11 @@ from . import boot, broken, build, check, cr3, emulator, entryset, identity, ima
 from .base import ensure_base
 from .common import BUILD, CHECK_PACKAGES, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, explain, need, say
 
-# Seconds after which make test begins with no other mutant: CI ends a run after 90 minutes, and the slowest machines
-# that were seen take that long.
-MUTANTS_UNTIL = 70 * 60
+# Seconds that make test takes at most, about. From nothing, on the slowest machines that were seen, compiling alone takes
+# that long. What does not fit is skipped, with that reason; the next run, whose compiler's cache is not empty, has it.
+LIMIT = 60 * 60
+# Kernels that are built, and boot, only when the others have.
+LATE = ("kasan",)
 
 
 class Stages:
@@ -42,6 +44,23 @@ class Stages:
         self.entries += found
         report.show_failures(found)
         return not any(item["status"] == "fail" and item["scenario"] == "harness" for item in found)
+
+    def until(self):
+        """The time.monotonic() at which make test should have ended."""
+        return self.begin + LIMIT
+
+    def like(self, name):
+        """The seconds that stage @name has taken, as an estimate for another."""
+        return sum(seconds for known, seconds, _ in self.times if known == name)
+
+    def if_time(self, name, seconds, function, *args):
+        """A stage that takes about @seconds, skipped if it would not fit."""
+        left = self.until() - time.monotonic()
+        if seconds <= left:
+            return self.run(name, function, *args)
+        why = f"no time left: it would take some {seconds / 60:.0f} minutes, and {max(left, 0) / 60:.0f} of {LIMIT // 60} are left; " \
+            "the next run has what is compiled by now"
+        return self.run(name, lambda: [report.entry("harness", "none", "series", name.replace(" ", "-"), "skip", why)])
 
     def finish(self):
         """The budget, the report and the closing line; the exit status."""
@@ -72,6 +91,11 @@ def build_config(config):
     """Build one configuration of the patched tree, with modules."""
     build.build(config, BUILD / "src", ("bzImage", "modules"))
     return [report.entry(config, "none", "series", f"build:{config}", "pass")]
+
+
+def late_entries(config, scenarios):
+    """A kernel, and all that boot it."""
+    return build_config(config) + boot_all(scenarios)
 
 
 def build_base():
@@ -145,18 +169,25 @@ def everything(stages):
     stages.run("check", check.check_entries)
     if not stages.run("tree", tree_entries):
         return stages.finish()
-    for config in dict.fromkeys([*(scenario.build for scenario in scenarios), "release"]):
+    first, late = ([scenario for scenario in scenarios if (scenario.build in LATE) == is_late] for is_late in (False, True))
+    for config in dict.fromkeys([*(scenario.build for scenario in first), "release"]):
         stages.run(f"build {config}", build_config, config)
     stages.run("build base release", build_base)
     stages.run("entry", entry_entries)
     stages.run("tlb", tlb.tlb_entries)
-    stages.run("boots", boot_all, scenarios)
+    stages.run("boots", boot_all, first)
     stages.run("broken guests", broken.broken_entries)
     stages.run("ima", ima.ima_entries)
     stages.run("warnings", warn.warning_entries)
-    stages.run("identity", identity.identity_entries)
-    stages.run("prefixes", prefixes.prefix_entries)
-    stages.run("quick mutants", mutants.mutant_entries, True, (), stages.begin + MUTANTS_UNTIL)
+    # It compiles most of the base's objects once more.
+    stages.if_time("identity", stages.like("build base release"), identity.identity_entries)
+    for config in dict.fromkeys(scenario.build for scenario in late):
+        # Its scenarios are boots as well.
+        share = stages.like("boots") / max(len(first), 1)
+        booting = [scenario for scenario in late if scenario.build == config]
+        stages.if_time(f"{config} kernel", stages.like("build debug") + share * len(booting), late_entries, config, booting)
+    stages.run("prefixes", prefixes.prefix_entries, stages.until())
+    stages.run("quick mutants", mutants.mutant_entries, True, (), stages.until())
     return stages.finish()
 
 

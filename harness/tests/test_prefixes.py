@@ -3,6 +3,7 @@
 
 import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -138,6 +139,32 @@ class Kernel(unittest.TestCase):
         (self.whole / "vmlinux.a").write_bytes(b"!<arch>\n")
         with self.assertRaisesRegex(HarnessError, "ar lists nothing"):
             prefixes.Prefix("debug", self.base)
+
+
+class NoTime(unittest.TestCase):
+    def entries(self, until):
+        """The entries of a series of two patches, and for which prefixes a tree was made."""
+        made = []
+        stored = mock.Mock(patches=[mock.Mock(slug="one"), mock.Mock(slug="two")])
+        with mock.patch.multiple(prefixes, ensure_base=mock.DEFAULT, Prefix=lambda config, base: mock.Mock(config=config),
+                                 judge=lambda *_: "", uncompiled=lambda *_: []), \
+             mock.patch.object(prefixes.model, "load", lambda: stored), mock.patch.object(prefixes.model, "compose", lambda *_: [{}, {}]), \
+             mock.patch.object(prefixes.model, "overlay", lambda _: {}), \
+             mock.patch.object(prefixes.series, "patched_tree", lambda _, upto: made.append(upto)):
+            return prefixes.prefix_entries(until), made
+
+    def test_no_time_left(self):
+        entries, made = self.entries(until=0)
+        self.assertEqual(made, [])
+        # The first one is about files that nothing compiles.
+        self.assertEqual([item["status"] for item in entries[1:]], ["skip"] * 6)
+        self.assertEqual({item["case"] for item in entries[1:]}, {"prefix:base", "prefix:one", "prefix:two"})
+        self.assertIn("no time left", entries[-1]["why"])
+
+    def test_time_left(self):
+        for until in (None, time.monotonic() + 1000):
+            entries, made = self.entries(until)
+            self.assertEqual((made, {item["status"] for item in entries}, len(entries)), (["", "one", "two"], {"pass"}, 7))
 
 
 class Warnings(unittest.TestCase):

@@ -35,5 +35,49 @@ class Broken(unittest.TestCase):
         self.assertEqual(self.stages("tree_entries", test.cmd_soak, []), ["== tree"])
 
 
+class Time(unittest.TestCase):
+    def stages(self, left):
+        """Stages of a run that has so many seconds left."""
+        made = test.Stages(mock.Mock(entries=[]))
+        made.begin -= test.LIMIT - left
+        return made
+
+    def test_what_does_not_fit_is_skipped(self):
+        with mock.patch.object(test, "say"), mock.patch.object(test.report, "ccache_counts", dict), \
+             mock.patch.object(test.report, "show_failures"):
+            stages, done = self.stages(600), mock.Mock(return_value=[])
+            stages.if_time("some kernel", 700, done)
+            done.assert_not_called()
+            self.assertEqual([(item["case"], item["status"]) for item in stages.entries], [("some-kernel", "skip")])
+            self.assertIn("no time left: it would take some 12 minutes, and 10 of 60 are left", stages.entries[0]["why"])
+            stages.if_time("another", 500, done, 7)
+            done.assert_called_once_with(7)
+            self.assertEqual(len(stages.entries), 1)
+            # How long another has taken is an estimate; of one that was not run there is none.
+            self.assertEqual(stages.like("never"), 0)
+
+    def test_order(self):
+        """All kernels but the late ones boot before anything is skipped; nothing is run twice, and nothing is left out."""
+        begun, booted = [], []
+
+        def run(self, name, function, *args):
+            begun.append(name)
+            self.times.append((name, 2000, {"hits": 0, "misses": 0}))
+            if function in (test.boot_all, test.late_entries):
+                booted.extend(scenario.name for scenario in args[-1])
+            return True
+
+        every = [name for name in test.boot.names() if test.boot.load(name).extra != "yes"]
+        for left, some in ((test.LIMIT, True), (1000, False)):
+            begun.clear(), booted.clear()
+            with mock.patch.object(test.Stages, "run", run), mock.patch.object(test.Stages, "finish", lambda stages: 0):
+                test.everything(self.stages(left))
+            self.assertEqual(len(begun), len(set(begun)))
+            self.assertLess(begun.index("boots"), begun.index("identity"))
+            self.assertLess(begun.index("identity"), begun.index("kasan kernel"))
+            late = [name for name in every if test.boot.load(name).build in test.LATE]
+            self.assertEqual(sorted(booted), sorted(set(every) - (set() if some else set(late))))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -17,7 +17,10 @@
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
+#include <linux/nmi.h>
 #include <linux/printk.h>
+#include <linux/sched/clock.h>
+#include <linux/smp.h>
 #include <linux/string.h>
 
 #include <kunit/resource.h>
@@ -257,6 +260,59 @@ static void asi_test_dump_stack(struct kunit *test)
 	report_everywhere(test, dump_stack_event, " report_in_session+");
 }
 
+/* Where a session waits to be asked for its backtrace. */
+static struct backtrace {
+	struct completion done;
+	int cpu;		/* that waits, or -1 */
+	int stop;
+} backtrace;
+
+static void backtrace_event(struct report *r)
+{
+	u64 end = local_clock() + 5 * NSEC_PER_SEC;
+
+	WRITE_ONCE(backtrace.cpu, raw_smp_processor_id());
+	while (READ_ONCE(backtrace.cpu) >= 0 && local_clock() < end)
+		cpu_relax();
+	WRITE_ONCE(backtrace.cpu, -1);
+}
+
+static int ask_for_backtrace(void *unused)
+{
+	int cpu;
+
+	while (!READ_ONCE(backtrace.stop)) {
+		cpu = READ_ONCE(backtrace.cpu);
+		if (cpu >= 0 && cpu != raw_smp_processor_id()) {
+			trigger_single_cpu_backtrace(cpu);
+			WRITE_ONCE(backtrace.cpu, -1);
+		}
+		usleep_range(100, 200);
+	}
+	complete(&backtrace.done);
+
+	return 0;
+}
+
+/*
+ * What reports from elsewhere, of a CPU that is in a domain, asks it by an NMI: for RCU
+ * stalls, lockups, hung tasks and sysrq.
+ */
+static void asi_test_backtrace(struct kunit *test)
+{
+	struct task_struct *task;
+
+	asi_test_need_cpus(test);
+	init_completion(&backtrace.done);
+	backtrace.cpu = -1;
+	backtrace.stop = 0;
+	task = kthread_run(ask_for_backtrace, NULL, "asi_kunit_asks");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	report_everywhere(test, backtrace_event, "NMI backtrace for cpu");
+	WRITE_ONCE(backtrace.stop, 1);
+	wait_for_completion(&backtrace.done);
+}
+
 static void kasan_event(struct report *r)
 {
 	/* Behind the end of it, in the part of its page that is poisoned. */
@@ -284,6 +340,7 @@ static int splat_init(struct kunit *test)
 static struct kunit_case splat_asi_report_cases[] = {
 	KUNIT_CASE(asi_test_warn),
 	KUNIT_CASE(asi_test_dump_stack),
+	KUNIT_CASE(asi_test_backtrace),
 	KUNIT_CASE(asi_test_kasan),
 	{}
 };

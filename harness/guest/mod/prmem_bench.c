@@ -232,7 +232,7 @@ static void kfree_64(void)
 
 static void row_prlist_add(void)
 {
-	struct list_head *new = &thing->list, *to = &head->list;
+	const struct list_head *new = &thing->list, *to = &head->list;
 	int err;
 
 	ROUND_BEGIN(NR_PRLIST_ADD);
@@ -243,7 +243,7 @@ static void row_prlist_add(void)
 
 static void row_prlist_add_rcu(void)
 {
-	struct list_head *new = &thing->list, *to = &head->list;
+	const struct list_head *new = &thing->list, *to = &head->list;
 	int err;
 
 	ROUND_BEGIN(NR_PRLIST_ADD_RCU);
@@ -254,7 +254,7 @@ static void row_prlist_add_rcu(void)
 
 static void row_prlist_del(void)
 {
-	struct list_head *entry = &thing->list;
+	const struct list_head *entry = &thing->list;
 	int err = prlist_add(entry, &head->list);
 
 	if (!err) {
@@ -325,7 +325,7 @@ static int fill_plain_list(void)
 	return 0;
 }
 
-static __always_inline void read_round(const enum bench_nr nr, struct list_head *list)
+static __always_inline void read_round(const enum bench_nr nr, const struct list_head *list)
 {
 	struct thing *t;
 	u64 sum = 0;

@@ -52,7 +52,7 @@ TEST_PACKAGES = {
     "/usr/share/vgabios/vgabios.bin": "vgabios",
     "grub-mkrescue": "grub-common", "/usr/lib/grub/i386-pc/kernel.img": "grub-pc-bin",
     "xorriso": "xorriso", "mformat": "mtools",
-    "sparse": "sparse", "swtpm_setup": "swtpm-tools",
+    "sparse": "sparse", "swtpm_setup": "swtpm-tools", "spin": "spin",
 }
 CHECK_PACKAGES = {
     "gcc": "gcc", "/usr/lib/x86_64-linux-gnu/libc.a": "libc6-dev",

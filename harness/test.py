@@ -8,7 +8,7 @@ keeps all processors busy (it was measured: 1 % idle), so that nothing is gained
 import os
 import time
 
-from . import boot, broken, build, check, cr3, emulator, entryset, identity, ima, mutants, prefixes, report, series, tlb, transit, warn
+from . import boot, broken, build, check, cr3, emulator, entryset, identity, ima, mutants, prefixes, report, series, spin, tlb, transit, warn
 from .base import ensure_base
 from .common import BUILD, CHECK_PACKAGES, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, explain, need, say
 
@@ -112,7 +112,8 @@ def entry_entries():
 
 
 # Stages that ONLY may name, beside scenarios.
-STAGES = {"entry": entry_entries, "broken": broken.broken_entries, "ima": ima.ima_entries, "tlb": tlb.tlb_entries}
+STAGES = {"entry": entry_entries, "models": spin.model_entries, "broken": broken.broken_entries, "ima": ima.ima_entries,
+          "tlb": tlb.tlb_entries}
 
 
 def boot_all(scenarios):
@@ -167,6 +168,7 @@ def everything(stages):
     if not stages.run("base", lambda: ensure_base() and []):
         return stages.finish()
     stages.run("check", check.check_entries)
+    stages.run("models", spin.model_entries)
     if not stages.run("tree", tree_entries):
         return stages.finish()
     first, late = ([scenario for scenario in scenarios if (scenario.build in LATE) == is_late] for is_late in (False, True))

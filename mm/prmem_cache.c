@@ -430,6 +430,12 @@ static void prmem_start_gp(void)
 	if (!atomic_xchg(&prmem_gp_pending, 1)) {
 		/* Whoever has just wanted one as well gets this one. */
 		atomic_set(&prmem_gp_wanted, 0);
+		/*
+		 * Before this one is asked for: else who wants one after that, which this
+		 * does not cover, is taken for one who has wanted it before.  call_rcu()
+		 * happens to have a barrier, but promises none.
+		 */
+		smp_mb();
 		/* Somebody may wait for the memory, with more to free. */
 		call_rcu_hurry(&prmem_rcu, prmem_gp_done);
 	}

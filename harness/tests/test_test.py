@@ -16,6 +16,7 @@ class Broken(unittest.TestCase):
              mock.patch.object(test.report, "show_failures"), mock.patch.object(test, "need"), \
              mock.patch.object(test.report, "Run") as made, mock.patch.object(test, "ensure_base"), \
              mock.patch.object(test.check, "check_entries", lambda: []), \
+             mock.patch.object(test.spin, "model_entries", lambda: []), \
              mock.patch.object(test, "build_config", side_effect=AssertionError("goes on")), \
              mock.patch.object(test, broken, side_effect=HarnessError("no")):
             made.return_value.__enter__.return_value = run
@@ -30,7 +31,7 @@ class Broken(unittest.TestCase):
 
     def test_no_tree(self):
         with mock.patch.dict("os.environ", {"ONLY": ""}):
-            self.assertEqual(self.stages("tree_entries", test.cmd_test, []), ["== base", "== check", "== tree"])
+            self.assertEqual(self.stages("tree_entries", test.cmd_test, []), ["== base", "== check", "== models", "== tree"])
         self.assertEqual(self.stages("tree_entries", test.cmd_test, ["tcg-asi"]), ["== tree"])
         self.assertEqual(self.stages("tree_entries", test.cmd_soak, []), ["== tree"])
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * samples/asi: a parser in a domain. With each fault policy it parses, and is then led beyond its input.
+ * samples/asi: a parser in a domain. With each fault policy it parses, and is then led beyond its input. With
+ * sample_asi:off there are no domains, and the module says so.
  */
 #include "kernel.h"
 
@@ -47,10 +48,16 @@ static void try_policy(const char *name, const char *parameter)
 	ktap_ok(!err, what, "%s", strerror(-err));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	int err, status = 0;
 	pid_t pid;
+
+	if (argc > 1 && argv[1] && !strcmp(argv[1], "off")) {
+		err = load_module(MODULE, "");
+		ktap_ok(err == -EOPNOTSUPP, "off", "%s", strerror(-err));
+		return ktap_end();
+	}
 
 	err = load_module(MODULE, "fault=3");
 	ktap_ok(err == -EINVAL, "bad_policy", "%s", strerror(-err));

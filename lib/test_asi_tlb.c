@@ -622,6 +622,47 @@ static void asi_test_vfree_and_reuse(struct kunit *test)
 	KUNIT_EXPECT_GT(test, again, 0);
 }
 
+/*
+ * A domain that has a table of the kernel in common sees what changes in it at once.  Of its own
+ * it has lost nothing, so that no generation of its own tells: what its PCID still has of
+ * the table goes when the kernel flushes, on each CPU.
+ */
+static void asi_test_shared_table(struct kunit *test)
+{
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_PRESERVE);
+	unsigned long addr;
+	u64 *old, *new;
+	int k, again = 0;
+
+	migrate_disable();
+	for (k = 0; k < 10; k++) {
+		old = vmalloc(PAGE_SIZE);
+		KUNIT_EXPECT_NOT_NULL(test, old);
+		if (!old)
+			break;
+		*old = PUBLIC;
+		addr = (unsigned long)old & PMD_MASK;
+		KUNIT_EXPECT_EQ(test, pg_table_share(asi_pg_table(asi), &kernel_pg_table, addr,
+						     addr + PMD_SIZE, PG_TABLE_PMD), 0);
+		KUNIT_EXPECT_TRUE(test, touches(test, asi, old, PUBLIC));
+		vfree(old);
+		vm_unmap_aliases();
+		KUNIT_EXPECT_FALSE(test, touches(test, asi, old, 0));
+		new = __vmalloc_node_range(PAGE_SIZE, 1, (unsigned long)old,
+					   (unsigned long)old + 2 * PAGE_SIZE, GFP_KERNEL,
+					   PAGE_KERNEL, 0, NUMA_NO_NODE, NULL);
+		if (!new)
+			continue;
+		again += new == old;
+		*new = SECRET;
+		KUNIT_EXPECT_TRUE(test, touches(test, asi, new, SECRET));
+		vfree(new);
+		vm_unmap_aliases();
+	}
+	migrate_enable();
+	KUNIT_EXPECT_GT(test, again, 0);
+}
+
 /* What the kernel makes read-only, or takes out of its own table, follows. */
 static void asi_test_set_memory(struct kunit *test)
 {
@@ -779,6 +820,7 @@ static struct kunit_case asi_tlb_cases[] = {
 	KUNIT_CASE(asi_test_unmap_part),
 	KUNIT_CASE(asi_test_map_percpu),
 	KUNIT_CASE(asi_test_vfree_and_reuse),
+	KUNIT_CASE(asi_test_shared_table),
 	KUNIT_CASE(asi_test_set_memory),
 	KUNIT_CASE(asi_test_unmap_inside),
 	KUNIT_CASE(asi_test_class_reuse),

@@ -8,13 +8,16 @@
  * instructions on protected memory; to take one away is to stop the machine, no more.
  */
 #include <linux/kallsyms.h>
+#include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/prlist.h>
+#include <linux/sched/clock.h>
 #include <linux/set_memory.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
 #include "test_prmem.h"
@@ -616,6 +619,134 @@ static void prmem_test_block_is_wiped(struct kunit *test)
 		kunit_skip(test, "the block was none of those that had been filled");
 }
 
+/*
+ * Another CPU has written to memory before it was protected.  It does not write CR3 until it
+ * tries again, so that its TLB has what it had, but for what has been flushed.
+ */
+static struct {
+	u64 *p;
+	int step;
+	long before, after;
+} stale;
+
+static bool stale_wait(int step)
+{
+	u64 end = local_clock() + 10 * NSEC_PER_SEC;
+
+	/* Pairs with the smp_store_release() of the other. */
+	while (smp_load_acquire(&stale.step) < step) {
+		if (local_clock() > end)
+			return false;
+		cpu_relax();
+	}
+
+	return true;
+}
+
+static int stale_thread(void *reads)
+{
+	u64 val = 1;
+
+	stale.before = copy_to_kernel_nofault(stale.p, &val, sizeof(val));
+	/* Pairs with stale_wait(). */
+	smp_store_release(&stale.step, 1);
+	if (stale_wait(2) && stale.p) {
+		val = 2;
+		stale.after = reads ? copy_from_kernel_nofault(&val, stale.p, sizeof(val)) :
+				      copy_to_kernel_nofault(stale.p, &val, sizeof(val));
+	}
+	/* The same. */
+	smp_store_release(&stale.step, 3);
+
+	return 0;
+}
+
+/* Let another CPU write to @p; then it waits until stale_end(). */
+static void stale_begin(struct kunit *test, u64 *p, bool reads)
+{
+	struct task_struct *t;
+
+	stale.p = p;
+	stale.step = 0;
+	stale.after = 1;
+	migrate_disable();
+	t = kthread_run_on_cpu(stale_thread, reads ? &stale : NULL, prmem_test_other_cpu(),
+			       "prmem_kunit/%u");
+	migrate_enable();
+	KUNIT_ASSERT_FALSE(test, IS_ERR(t));
+	KUNIT_ASSERT_TRUE(test, stale_wait(1));
+	KUNIT_EXPECT_EQ(test, stale.before, 0);
+}
+
+/* What has come of its second try. */
+static long stale_end(struct kunit *test)
+{
+	/* Pairs with stale_wait(). */
+	smp_store_release(&stale.step, 2);
+	KUNIT_EXPECT_TRUE(test, stale_wait(3));
+
+	return stale.after;
+}
+
+static void prmem_test_stale_view(struct kunit *test)
+{
+	struct pmalloc_pool *pool = pmalloc_create_pool(PMALLOC_MODE_WR);
+	u64 *obj;
+
+	prmem_test_need_cpus(test);
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	obj = pmalloc(pool, sizeof(*obj));
+	KUNIT_ASSERT_NOT_NULL(test, obj);
+	stale_begin(test, obj, false);
+	KUNIT_EXPECT_EQ(test, pmalloc_protect_pool(pool), 0);
+	KUNIT_EXPECT_EQ(test, stale_end(test), prmem_unprotected ? 0 : -EFAULT);
+	KUNIT_EXPECT_EQ(test, *obj, prmem_unprotected ? 2 : 1);
+	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
+}
+
+static void prmem_test_stale_view_gone(struct kunit *test)
+{
+	struct pmalloc_pool *pool = pmalloc_create_pool(PMALLOC_MODE_WR);
+	u64 *obj;
+
+	prmem_test_need_cpus(test);
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	obj = pmalloc(pool, sizeof(*obj));
+	KUNIT_ASSERT_NOT_NULL(test, obj);
+	if (!is_vmalloc_addr(obj))
+		kunit_skip(test, "the pool has no view");
+	stale_begin(test, obj, true);
+	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
+	KUNIT_EXPECT_EQ(test, stale_end(test), -EFAULT);
+}
+
+static void prmem_test_stale_block(struct kunit *test)
+{
+	struct page *page = alloc_pages(GFP_KERNEL | __GFP_NOWARN, WR_BLOCK_ORDER);
+	void *block[16] = {}, *mine;
+	long after;
+	int i;
+
+	prmem_test_need_cpus(test);
+	if (!page)
+		kunit_skip(test, "needs 2 MiB in one piece");
+	mine = page_address(page);
+	stale_begin(test, mine, false);
+	__free_pages(page, WR_BLOCK_ORDER);
+	for (i = 0; i < ARRAY_SIZE(block) && (!i || block[i - 1] != mine); i++)
+		block[i] = wr_block_alloc(WR_BLOCK_ORDER, WR_BLOCK_RO);
+	/* Somebody else's memory is not written to. */
+	if (block[i - 1] != mine)
+		stale.p = NULL;
+	after = stale_end(test);
+	if (stale.p)
+		KUNIT_EXPECT_EQ(test, after, -EFAULT);
+	while (i--)
+		wr_block_free(block[i], WR_BLOCK_ORDER);
+	if (!stale.p)
+		kunit_skip(test, "the block was another one");
+}
+
 static struct kunit_case prmem_attack_cases[] = {
 	KUNIT_CASE(prmem_test_forged_page_hint),
 	KUNIT_CASE(prmem_test_forged_hints_of_free_pages),
@@ -629,6 +760,9 @@ static struct kunit_case prmem_attack_cases[] = {
 	KUNIT_CASE(prmem_test_forged_links),
 	KUNIT_CASE(prmem_test_more_tables),
 	KUNIT_CASE(prmem_test_block_is_wiped),
+	KUNIT_CASE(prmem_test_stale_view),
+	KUNIT_CASE(prmem_test_stale_view_gone),
+	KUNIT_CASE(prmem_test_stale_block),
 	KUNIT_CASE(prmem_test_walker_is_clean),
 	{}
 };

@@ -39,21 +39,21 @@ int main(int argc, char **argv)
 
 	err = load_module(MODULE, "");
 	ktap_ok(!err, "load", "%s", strerror(-err));
-	err = change("allow %d %s", 1000, "r");
-	ktap_ok(!err && table_is("1\n1000 r\n"), "allow", "%s", strerror(-err));
-	err = change("allow %d %s", 1000, "w");
-	ktap_ok(!err && table_is("1\n1000 w\n"), "allow_else", "%s", strerror(-err));
+	err = change("allow %d %s", 1000, "1");
+	ktap_ok(!err && table_is("1\n1000 1\n"), "allow", "%s", strerror(-err));
+	err = change("allow %d %s", 1000, "2");
+	ktap_ok(!err && table_is("1\n1000 2\n"), "allow_else", "%s", strerror(-err));
 	err = change("revoke %d", 1001, "");
-	ktap_ok(err == -ENOENT && table_is("1\n1000 w\n"), "revoke_nobody", "%s", strerror(-err));
+	ktap_ok(err == -ENOENT && table_is("1\n1000 2\n"), "revoke_nobody", "%s", strerror(-err));
 	err = change("revoke %d", 1000, "");
 	ktap_ok(!err && table_is("0\n"), "revoke", "%s", strerror(-err));
 	for (err = 0, i = 0; i < USERS; i++)
-		err = err ?: change("allow %d %s", i, "rw");
+		err = err ?: change("allow %d %s", i, "3");
 	ktap_ok(!err && users() == USERS, "many", "%s, %ld users", strerror(-err), users());
 	err = unload_module(MODULE);
 	ktap_ok(!err, "unload_with_entries", "%s", strerror(-err));
-	err = load_module(MODULE, "") ?: change("allow %d %s", 1000, "r");
-	ktap_ok(!err && table_is("1\n1000 r\n"), "load_again", "%s", strerror(-err));
+	err = load_module(MODULE, "") ?: change("allow %d %s", 1000, "1");
+	ktap_ok(!err && table_is("1\n1000 1\n"), "load_again", "%s", strerror(-err));
 
 	/* The mistake: this process would die of it, so a child makes it. */
 	pid = fork();
@@ -61,10 +61,10 @@ int main(int argc, char **argv)
 		_exit(!!change("forget %d", 1000, ""));
 	waitpid(pid, &status, 0);
 	if (off) {
-		ktap_ok(pid > 0 && !status && table_is("1\n1000 rw\n"), "off_store", "wait status %#x", status);
+		ktap_ok(pid > 0 && !status && table_is("1\n1000 3\n"), "off_store", "wait status %#x", status);
 		return ktap_end();
 	}
 	ktap_ok(pid > 0 && WIFSIGNALED(status), "forgotten_store_dies", "wait status %#x", status);
-	ktap_ok(table_is("1\n1000 r\n"), "forgotten_store_changes_nothing", "it does");
+	ktap_ok(table_is("1\n1000 1\n"), "forgotten_store_changes_nothing", "it does");
 	return ktap_end();
 }

@@ -2,11 +2,11 @@
 /*
  * An access control table in protected memory, see Documentation/core-api/prmem.rst.
  *
- * Whether a user may read or write something is looked up often and changed seldom.  A bug
- * elsewhere that writes to the table would decide over others, so the table, its entries and
- * what leads to them are protected.  With the file prmem_acl of debugfs:
+ * What a user may do is looked up often and changed seldom.  A bug elsewhere that writes to
+ * the table would decide over others, so the table, its entries and what leads to them are
+ * protected.  With the file prmem_acl of debugfs:
  *
- *	echo allow 1000 rw > prmem_acl	adds an entry, or changes the rights of one
+ *	echo allow 1000 3 > prmem_acl	adds an entry, or changes the rights of one
  *	echo revoke 1000 > prmem_acl	removes one
  *	cat prmem_acl			number of entries, and each user with his rights
  *	echo forget 1000 > prmem_acl	writes to one like to any memory: the task dies
@@ -23,11 +23,8 @@
 #include <linux/prmem.h>
 #include <linux/rculist.h>
 #include <linux/seq_file.h>
-#include <linux/string.h>
 #include <linux/uaccess.h>
 
-#define ACL_READ	BIT(0)
-#define ACL_WRITE	BIT(1)
 #define ACL_BITS	4
 
 struct acl_entry {
@@ -96,22 +93,6 @@ static int acl_add(u32 uid, u32 rights)
 	return err;
 }
 
-static int acl_allow(u32 uid, const char *word)
-{
-	const struct acl_entry *e;
-	u32 rights = 0;
-
-	rights |= strchr(word, 'r') ? ACL_READ : 0;
-	rights |= strchr(word, 'w') ? ACL_WRITE : 0;
-
-	guard(mutex)(&acl_mutex);
-
-	e = acl_find(uid);
-
-	/* With the cache named, a pointer to an object of somebody else is refused. */
-	return e ? wr_set_field(acl_cache, e, rights, rights) : acl_add(uid, rights);
-}
-
 static int acl_remove(const struct acl_entry *e)
 {
 	int err = prhlist_del_rcu(&e->node);
@@ -122,15 +103,20 @@ static int acl_remove(const struct acl_entry *e)
 	return err ?: wr_cache_free_rcu(acl_cache, e);
 }
 
-static int acl_revoke(u32 uid)
+static int acl_change(const char *what, u32 uid, u32 rights)
 {
 	const struct acl_entry *e;
 
 	guard(mutex)(&acl_mutex);
 
 	e = acl_find(uid);
+	if (!strcmp(what, "revoke"))
+		return e ? acl_remove(e) : -ENOENT;
+	if (strcmp(what, "allow"))
+		return -EINVAL;
 
-	return e ? acl_remove(e) : -ENOENT;
+	/* With the cache named, a pointer to an object of somebody else is refused. */
+	return e ? wr_set_field(acl_cache, e, rights, rights) : acl_add(uid, rights);
 }
 
 /*
@@ -146,32 +132,25 @@ static int acl_forget(u32 uid)
 		e = acl_find(uid);
 	if (!e)
 		return -ENOENT;
-	WRITE_ONCE(((struct acl_entry *)e)->rights, ACL_READ | ACL_WRITE);
+	WRITE_ONCE(((struct acl_entry *)e)->rights, 3);
 
 	return 0;
 }
 
 static ssize_t acl_write(struct file *file, const char __user *ubuf, size_t size, loff_t *pos)
 {
-	char text[32] = "", what[8], rights[4] = "";
+	char text[32] = "", what[8];
+	u32 uid, rights = 0;
 	int err;
-	u32 uid;
 
 	if (size >= sizeof(text))
 		return -EINVAL;
 	if (copy_from_user(text, ubuf, size))
 		return -EFAULT;
-	if (sscanf(text, "%7s %u %3s", what, &uid, rights) < 2)
+	if (sscanf(text, "%7s %u %u", what, &uid, &rights) < 2)
 		return -EINVAL;
 
-	if (!strcmp(what, "allow"))
-		err = acl_allow(uid, rights);
-	else if (!strcmp(what, "revoke"))
-		err = acl_revoke(uid);
-	else if (!strcmp(what, "forget"))
-		err = acl_forget(uid);
-	else
-		err = -EINVAL;
+	err = strcmp(what, "forget") ? acl_change(what, uid, rights) : acl_forget(uid);
 
 	return err ?: size;
 }
@@ -187,8 +166,7 @@ static int acl_show(struct seq_file *m, void *unused)
 	seq_printf(m, "%d\n", atomic_read(&acl->nr));
 	for (i = 0; i < ARRAY_SIZE(acl->buckets); i++) {
 		hlist_for_each_entry_rcu(e, &acl->buckets[i], node)
-			seq_printf(m, "%u %s%s\n", e->uid, e->rights & ACL_READ ? "r" : "",
-				   e->rights & ACL_WRITE ? "w" : "");
+			seq_printf(m, "%u %u\n", e->uid, e->rights);
 	}
 
 	return 0;
@@ -200,36 +178,32 @@ static struct dentry *acl_file;
 
 static int __init acl_init(void)
 {
-	struct acl_table *table;
+	struct acl_table *table = NULL;
 	int i, err = -ENOMEM;
 
 	acl_cache = wr_cache_create("acl_entries", sizeof(struct acl_entry),
 				    __alignof__(struct acl_entry), 0, 0);
-	if (!acl_cache)
-		return -ENOMEM;
-
 	/* What there is once, and for as long as the module, is an object of a pool. */
 	acl_pool = pmalloc_create_pool(PMALLOC_MODE_WR);
-	if (!acl_pool)
-		goto destroy_cache;
-	table = pzalloc(acl_pool, sizeof(*table));
+	if (acl_cache && acl_pool)
+		table = pzalloc(acl_pool, sizeof(*table));
 	if (!table)
-		goto destroy_pool;
+		goto fail;
 
 	/* Plain stores, up to here; from then on the pointer to const is the one to use. */
 	for (i = 0; i < ARRAY_SIZE(table->buckets); i++)
 		INIT_HLIST_HEAD(&table->buckets[i]);
-	acl = table;
 	err = pmalloc_protect_pool(acl_pool);
 	if (err)
-		goto destroy_pool;
+		goto fail;
+	acl = table;
 	acl_file = debugfs_create_file("prmem_acl", 0600, NULL, NULL, &acl_fops);
 
 	return 0;
 
-destroy_pool:
+fail:
+	/* Nobody has got in.  Of what there is not, there is nothing to destroy. */
 	WARN_ON(pmalloc_destroy_pool(acl_pool));
-destroy_cache:
 	WARN_ON(wr_cache_destroy(acl_cache));
 
 	return err;
@@ -238,8 +212,8 @@ destroy_cache:
 /* Nobody gets in any more, then entries, then the cache, which refuses to go before them. */
 static void __exit acl_exit(void)
 {
+	const struct acl_entry *e;
 	struct hlist_node *next;
-	struct acl_entry *e;
 	int i;
 
 	debugfs_remove(acl_file);

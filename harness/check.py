@@ -81,6 +81,16 @@ def silent(cmd, cwd=ROOT):
 
 # ---- lint ----
 
+def passed(kind, *what):
+    """The file that is there when a judgement of this kind, of just this, had nothing to object to."""
+    return CACHE / kind / hashlib.sha256(repr(what).encode()).hexdigest()
+
+
+def keep(path):
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+
+
 # FILE_PATH_CHANGES asks whether MAINTAINERS needs an update: the case get_maintainer knows.
 CHECKPATCH = ["--strict", "--no-signoff", "--quiet", "--no-summary", "--show-types", "--ignore", "FILE_PATH_CHANGES"]
 
@@ -88,9 +98,8 @@ CHECKPATCH = ["--strict", "--no-signoff", "--quiet", "--no-summary", "--show-typ
 def checkpatch(ctx, name):
     """What it had nothing to say about, it has nothing to say about: that is kept, by patch, base, options and perl."""
     patch = OUT / "series" / name
-    key = hashlib.sha256(repr((patch.read_bytes(), ctx.base.name, CHECKPATCH, ctx.perl)).encode())
-    passed = CACHE / "checkpatch" / key.hexdigest()
-    if passed.exists():
+    before = passed("checkpatch", patch.read_bytes(), ctx.base.name, CHECKPATCH, ctx.perl)
+    if before.exists():
         return None
     # Judged before the base, as by a maintainer who is about to apply it: over the patched tree it would want generic headers in
     # place of ours of the architecture. It keeps a cache where it runs, and would read one that another run is writing.
@@ -98,8 +107,7 @@ def checkpatch(ctx, name):
     folder.mkdir(parents=True, exist_ok=True)
     why = silent(["perl", ctx.base / "scripts/checkpatch.pl", *CHECKPATCH, patch], cwd=folder)
     if not why:
-        passed.parent.mkdir(exist_ok=True)
-        passed.touch()
+        keep(before)
     return why
 
 
@@ -180,6 +188,9 @@ def get_maintainer(ctx):
     ours = {title: patterns for title, patterns in after.items() if title not in before}
     if not ours:
         return "the series adds no entry to MAINTAINERS"
+    before = passed("maintainers", (ctx.tree / "MAINTAINERS").read_bytes(), sorted(ctx.series.new_files), ctx.base.name, ctx.perl)
+    if before.exists():
+        return None
     bad = []
     known = [*ctx.final, *base_mod.read_file_list(ctx.base)]
     for title, patterns in ours.items():
@@ -191,6 +202,8 @@ def get_maintainer(ctx):
         _, out = call(["perl", "scripts/get_maintainer.pl", "--no-git", "--no-git-fallback", "--sections", "-f", path], cwd=ctx.tree)
         if not any(title in out.splitlines() for title in ours):
             bad.append(f"{path} is in no entry that the series adds")
+    if not bad:
+        keep(before)
     return "\n".join(bad) or None
 
 
@@ -306,7 +319,7 @@ def preimages(ctx):
 
 def mutant(ctx, path):
     """A mutant that no longer applies would be found only after a kernel build."""
-    series.composed_files(ROOT, ctx.base, extra=[path])
+    series.with_extra(ctx.final, ctx.base, [path])
 
 
 def self_mutant(ctx, item):

@@ -15,7 +15,7 @@ from .common import BUILD, OUT, ROOT, HarnessError, PROGRESS, replace_file, say
 MANIFEST = ".kas-manifest.json"
 
 
-def _with_extra(composed, base, extra):
+def with_extra(composed, base, extra):
     """@composed with the diffs @extra (mutants) applied."""
     result = dict(composed)
     for name in extra:
@@ -32,7 +32,7 @@ def _with_extra(composed, base, extra):
 def composed_files(root, base, upto=None, extra=()):
     """{path: Text} of the files that differ from the base after the patch @upto (None: the last, "": none)."""
     if upto == "":
-        return _with_extra({}, base, extra)
+        return with_extra({}, base, extra)
     series = model.load(root)
     steps = model.compose(series, base)
     if upto is not None:
@@ -40,7 +40,7 @@ def composed_files(root, base, upto=None, extra=()):
         if upto not in slugs:
             raise HarnessError(f"the series has no patch {upto}")
         steps = steps[:slugs.index(upto) + 1]
-    return _with_extra(model.overlay(steps), base, extra)
+    return with_extra(model.overlay(steps), base, extra)
 
 
 def patched_tree(dest, upto=None, extra=(), root=ROOT, base=None, like=None):

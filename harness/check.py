@@ -83,7 +83,7 @@ def silent(cmd, cwd=ROOT):
 
 def passed(kind, *what):
     """The file that is there when a judgement of this kind, of just this, had nothing to object to."""
-    return CACHE / kind / hashlib.sha256(repr(what).encode()).hexdigest()
+    return CACHE / kind / hashlib.sha256(repr((Path(__file__).read_bytes(), *what)).encode()).hexdigest()
 
 
 def keep(path):
@@ -331,6 +331,11 @@ def self_control(ctx, module):
     return selfmutants.control(module, ctx.copies)
 
 
+def copies_are_whole(ctx):
+    bad = ctx.copies.leftovers()
+    return f"tests leave in the harness: {', '.join(bad[:5])}" if bad else None
+
+
 def unit_tests(_ctx, module):
     status, output = call([sys.executable, "-W", "error::SyntaxWarning", "-m", "unittest", f"harness.tests.{module}"])
     return output if status else None
@@ -412,7 +417,8 @@ def check_entries():
                 PROGRESS.tick("checking", f"{sum(job.done() for job in jobs)} of {len(jobs)}")
                 time.sleep(0.1)
         PROGRESS.done("checking")
-        return entries + [job.result() for job in jobs]
+        entries += [job.result() for job in jobs]
+        return [*entries, _judge(shared[0], "mutants", "harness: nothing is left", copies_are_whole, ())]
 
 
 def cmd_check(_args):

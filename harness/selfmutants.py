@@ -82,12 +82,25 @@ class Copies:
         self.root = root
         self.mine = threading.local()
         self.stack = contextlib.ExitStack()
+        self.folders = []
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.stack.close()
+
+    def leftovers(self):
+        """The files that tests have left in a folder, or changed: each mutant after that may be red for that."""
+        bad = []
+        for tmp in self.folders:
+            for path in sorted(tmp.rglob("*")):
+                name = path.relative_to(tmp)
+                if path.is_dir() or "__pycache__" in name.parts or any((tmp / part).is_symlink() for part in name.parents if part.name):
+                    continue
+                if not (self.root / name).exists() or path.read_bytes() != (self.root / name).read_bytes():
+                    bad.append(str(name))
+        return bad
 
     def folder(self):
         """That of the thread that calls, in which nothing is broken."""
@@ -98,6 +111,7 @@ class Copies:
                     (tmp / name).symlink_to(self.root / name)
             shutil.copytree(self.root / "harness", tmp / "harness", symlinks=True)
             self.mine.folder, self.mine.times = tmp, itertools.count(1)
+            self.folders.append(tmp)
         return self.mine.folder
 
     @contextlib.contextmanager

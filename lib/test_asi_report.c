@@ -100,8 +100,10 @@ static int report_thread(void *unused)
 	report.err = asi_map_task(report.asi);
 	if (object && !report.err)
 		report.err = asi_map(report.asi, object, OBJECT_SIZE);
+	migrate_disable();
 	if (!report.err)
 		asi_test_session(report.asi, &report.run, report_in_session, &report);
+	migrate_enable();
 	complete(&report.done);
 
 	return 0;
@@ -271,10 +273,12 @@ static void backtrace_event(struct report *r)
 {
 	u64 end = local_clock() + 5 * NSEC_PER_SEC;
 
-	WRITE_ONCE(backtrace.cpu, raw_smp_processor_id());
+	int cpu = raw_smp_processor_id();
+
+	WRITE_ONCE(backtrace.cpu, cpu);
 	while (READ_ONCE(backtrace.cpu) >= 0 && local_clock() < end)
 		cpu_relax();
-	WRITE_ONCE(backtrace.cpu, -1);
+	cmpxchg(&backtrace.cpu, cpu, -1);
 }
 
 static int ask_for_backtrace(void *unused)
@@ -285,7 +289,8 @@ static int ask_for_backtrace(void *unused)
 		cpu = READ_ONCE(backtrace.cpu);
 		if (cpu >= 0 && cpu != raw_smp_processor_id()) {
 			trigger_single_cpu_backtrace(cpu);
-			WRITE_ONCE(backtrace.cpu, -1);
+			/* The session may have given up, and the next one have begun. */
+			cmpxchg(&backtrace.cpu, cpu, -1);
 		}
 		usleep_range(100, 200);
 	}
@@ -294,9 +299,15 @@ static int ask_for_backtrace(void *unused)
 	return 0;
 }
 
+static void stop_asking(void *unused)
+{
+	WRITE_ONCE(backtrace.stop, 1);
+	wait_for_completion(&backtrace.done);
+}
+
 /*
  * What reports from elsewhere, of a CPU that is in a domain, asks it by an NMI: for RCU
- * stalls, lockups, hung tasks and sysrq.
+ * stalls, lockups, hung tasks and sysrq.  The backtrace has this file's function.
  */
 static void asi_test_backtrace(struct kunit *test)
 {
@@ -308,9 +319,8 @@ static void asi_test_backtrace(struct kunit *test)
 	backtrace.stop = 0;
 	task = kthread_run(ask_for_backtrace, NULL, "asi_kunit_asks");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
-	report_everywhere(test, backtrace_event, "NMI backtrace for cpu");
-	WRITE_ONCE(backtrace.stop, 1);
-	wait_for_completion(&backtrace.done);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, stop_asking, NULL), 0);
+	report_everywhere(test, backtrace_event, " report_in_session+");
 }
 
 static void kasan_event(struct report *r)

@@ -690,10 +690,11 @@ static long stale_end(struct kunit *test)
 
 static void prmem_test_stale_view(struct kunit *test)
 {
-	struct pmalloc_pool *pool = pmalloc_create_pool(PMALLOC_MODE_WR);
+	struct pmalloc_pool *pool;
 	u64 *obj;
 
 	prmem_test_need_cpus(test);
+	pool = pmalloc_create_pool(PMALLOC_MODE_WR);
 	KUNIT_ASSERT_NOT_NULL(test, pool);
 	obj = pmalloc(pool, sizeof(*obj));
 	KUNIT_ASSERT_NOT_NULL(test, obj);
@@ -706,15 +707,18 @@ static void prmem_test_stale_view(struct kunit *test)
 
 static void prmem_test_stale_view_gone(struct kunit *test)
 {
-	struct pmalloc_pool *pool = pmalloc_create_pool(PMALLOC_MODE_WR);
+	struct pmalloc_pool *pool;
 	u64 *obj;
 
 	prmem_test_need_cpus(test);
+	pool = pmalloc_create_pool(PMALLOC_MODE_WR);
 	KUNIT_ASSERT_NOT_NULL(test, pool);
 	obj = pmalloc(pool, sizeof(*obj));
 	KUNIT_ASSERT_NOT_NULL(test, obj);
-	if (!is_vmalloc_addr(obj))
+	if (!is_vmalloc_addr(obj)) {
+		KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
 		kunit_skip(test, "the pool has no view");
+	}
 	stale_begin(test, obj, true);
 	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
 	KUNIT_EXPECT_EQ(test, stale_end(test), -EFAULT);
@@ -722,12 +726,13 @@ static void prmem_test_stale_view_gone(struct kunit *test)
 
 static void prmem_test_stale_block(struct kunit *test)
 {
-	struct page *page = alloc_pages(GFP_KERNEL | __GFP_NOWARN, WR_BLOCK_ORDER);
 	void *block[16] = {}, *mine;
+	struct page *page;
 	long after;
 	int i;
 
 	prmem_test_need_cpus(test);
+	page = alloc_pages(GFP_KERNEL | __GFP_NOWARN, WR_BLOCK_ORDER);
 	if (!page)
 		kunit_skip(test, "needs 2 MiB in one piece");
 	mine = page_address(page);

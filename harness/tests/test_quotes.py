@@ -26,6 +26,7 @@ class Quotes(unittest.TestCase):
         for lines in (["err = g();", "return h();"],        # something is left out without a word
                       ["int err;", "...", "int x;"],        # of two files
                       ["g();"],                             # a part of a line
+                      ["return h();", "...", "int err;"],   # in another order
                       ["return h();", "err = h();"]):
             self.assertEqual(len(self.wrong(*lines)), 1, lines)
 
@@ -36,6 +37,9 @@ class Quotes(unittest.TestCase):
     def test_what_is_no_code(self):
         text = document("err = g();")["d.rst"] + document("echo > run")["d.rst"] + document("C litmus", "{ x = 0; }", "f();")["d.rst"]
         self.assertEqual(quotes.wrong({"d.rst": text}, SOURCE), [])
+
+    def test_another_form(self):
+        self.assertEqual(len(quotes.wrong({"d.rst": document("int err;")["d.rst"] + "\n.. code-block:: c\n\n   int y;\n"}, SOURCE)), 1)
 
     def test_none_at_all(self):
         self.assertEqual(self.wrong("echo > run"), ["no document has code"])

@@ -64,6 +64,14 @@ class Run(unittest.TestCase):
         self.assertEqual(self.copies.folder(), self.copies.folder())
         self.assertEqual((self.copies.folder() / "harness/code.py").read_text(), FILES["harness/code.py"])
 
+    def test_leftovers(self):
+        tmp = self.copies.folder()
+        self.why("if x < 3:", "if True:")
+        self.assertEqual(self.copies.leftovers(), [])
+        (tmp / "left").write_text("")
+        (tmp / "harness/code.py").write_text("def small(x): pass\n")
+        self.assertEqual(self.copies.leftovers(), ["harness/code.py", "left"])
+
     def test_control(self):
         self.assertIsNone(self.control())
         write(self.root, {"harness/code.py": "def small(x):\n    return True\n"})

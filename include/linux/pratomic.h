@@ -72,6 +72,7 @@ __wr_result(({								\
 __wr_result(({								\
 	typeof(v) __v = (v);						\
 									\
+	(void)__v->counter;						\
 	__pratomic_fn(__v, fn)(i, (void *)__v);				\
 	0;								\
 }))
@@ -80,6 +81,7 @@ __wr_result(({								\
 __wr_result(({								\
 	typeof(v) __v = (v);						\
 									\
+	(void)__v->counter;						\
 	*(ret) = __pratomic_fn(__v, fn)(i, (void *)__v);		\
 	0;								\
 }))
@@ -88,6 +90,7 @@ __wr_result(({								\
 __wr_result(({								\
 	typeof(v) __v = (v);						\
 									\
+	(void)__v->counter;						\
 	__pratomic_fn(__v, fn)((void *)__v);				\
 	0;								\
 }))

@@ -65,14 +65,45 @@ static __always_inline int __must_check __wr_result(int err)
 	return err;
 }
 
+/* The bits of a scalar at @p, and the way back; the compiler knows @size. */
+static __always_inline u64 __wr_get(const void *p, size_t size)
+{
+	switch (size) {
+	case 1:
+		return *(const u8 *)p;
+	case 2:
+		return *(const u16 *)p;
+	case 4:
+		return *(const u32 *)p;
+	default:
+		return *(const u64 *)p;
+	}
+}
+
+static __always_inline void __wr_set(void *p, u64 bits, size_t size)
+{
+	switch (size) {
+	case 1:
+		*(u8 *)p = bits;
+		break;
+	case 2:
+		*(u16 *)p = bits;
+		break;
+	case 4:
+		*(u32 *)p = bits;
+		break;
+	default:
+		*(u64 *)p = bits;
+		break;
+	}
+}
+
 /* A register's worth of any scalar, without a conversion of its bits. */
 #define __wr_bits(type, value)						\
 ({									\
 	type __wr_v = (value);						\
-	u64 __wr_b = 0;							\
 									\
-	__builtin_memcpy(&__wr_b, (const void *)&__wr_v, sizeof(__wr_v));	\
-	__wr_b;								\
+	__wr_get((const void *)&__wr_v, sizeof(__wr_v));		\
 })
 
 #define __wr_assert_scalar(x)						\
@@ -617,9 +648,9 @@ __wr_plain(({								\
 	union { typeof(*__wr_p) v; u64 bits; } __wr_old = { .bits = 0 };	\
 									\
 	__wr_assert_scalar(*__wr_p);					\
-	__wr_old.bits = __wr_xchg((void *)__wr_p,			\
-				  __wr_bits(typeof(*__wr_p), value),	\
-				  sizeof(*__wr_p));			\
+	__wr_set(&__wr_old, __wr_xchg((void *)__wr_p,			\
+				      __wr_bits(typeof(*__wr_p), value), \
+				      sizeof(*__wr_p)), sizeof(*__wr_p)); \
 	*(oldp) = __wr_old.v;						\
 }))
 

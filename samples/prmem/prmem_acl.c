@@ -166,7 +166,7 @@ static int acl_show(struct seq_file *m, void *unused)
 	seq_printf(m, "%d\n", atomic_read(&acl->nr));
 	for (i = 0; i < ARRAY_SIZE(acl->buckets); i++) {
 		hlist_for_each_entry_rcu(e, &acl->buckets[i], node)
-			seq_printf(m, "%u %u\n", e->uid, e->rights);
+			seq_printf(m, "%u %u\n", e->uid, READ_ONCE(e->rights));
 	}
 
 	return 0;

@@ -129,8 +129,11 @@ static ssize_t limits_write(struct file *file, const char __user *ubuf, size_t s
 	return err ?: size;
 }
 
+/* With the mutex, since more than one field is read: a reader of one needs READ_ONCE(). */
 static int limits_show(struct seq_file *m, void *unused)
 {
+	guard(mutex)(&limits_mutex);
+
 	seq_printf(m, "users %llu\nfiles %llu\ndefault %llu\nchanges %d\n", mine->max_users,
 		   mine->max_files, defaults.max_users, atomic_read(&nr_changes));
 

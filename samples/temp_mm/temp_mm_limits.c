@@ -130,13 +130,16 @@ static ssize_t limits_write(struct file *file, const char __user *ubuf, size_t s
 	return err ?: size;
 }
 
+/* With the mutex, since more than one field is read: a reader of one needs READ_ONCE(). */
 static int limits_show(struct seq_file *m, void *unused)
 {
 	u64 changes = 0;
 	int cpu;
 
+	guard(mutex)(&limits_mutex);
+
 	for_each_possible_cpu(cpu)
-		changes += per_cpu(limits_changes, cpu);
+		changes += READ_ONCE(per_cpu(limits_changes, cpu));
 	seq_printf(m, "users %llu\nfiles %llu\nchanges %llu\n", limits.max_users, limits.max_files,
 		   changes);
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """What no emulator can show, because none has store buffers: models of the code, which spin goes through exhaustively.
 
-harness/models has one file for each, in Promela. Its header has lines "Code: FILE: TEXT", a line of C that it stands
-for, which has to be there; and "Without: NAME: WHAT", something that the code needs: with NAME defined the model lacks
-it, and spin has to find a run that goes wrong.
+harness/models has one file for each, in Promela. Its header has lines "Code: FILE FUNCTION: TEXT", pieces of the code
+that it stands for, barriers among them: they have to be in that function, or macro of assembly, in that order. And it has
+lines "Without: NAME: WHAT", something that the code needs: with NAME defined the model lacks it, and spin has to find a run
+that comes to an assertion.
 """
 
 import re
@@ -12,47 +13,69 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from . import model
+from .base import ensure_base
 from .common import JOBS, ROOT, HarnessError, need, run
 from .report import entry
 
 FOLDER = ROOT / "harness" / "models"
 PACKAGES = {"gcc": "gcc", "spin": "spin"}
 DEPTH = 100000
-HEADER = re.compile(r"^ \* (Code|Without): ([\w/.]+): (.+)$", re.M)
+CODE = re.compile(r"^ \* Code: ([\w/.-]+) (\w+): (.+)$", re.M)
+WITHOUT = re.compile(r"^ \* Without: (\w+): (.+)$", re.M)
 
 
 def header(text):
-    """{file: [lines]} and {define: what} of a model."""
-    code, without = {}, {}
-    for kind, name, rest in HEADER.findall(text):
-        if kind == "Code":
-            code.setdefault(name, []).append(rest)
-        else:
-            without[name] = rest
-    return code, without
+    """{(file, function): [pieces]} and {define: what} of a model."""
+    code = {}
+    for name, function, piece in CODE.findall(text):
+        code.setdefault((name, function), []).append(piece)
+    return code, dict(WITHOUT.findall(text))
 
 
-def missing(code, root=ROOT):
-    """The lines of C that a model names and that are not there."""
+def body(text, function):
+    """What a function, or a macro of assembly, consists of, with one space where there is any; "" if it is not there."""
+    macro = re.search(rf"^\.macro {function}\b.*?^\.endm", text, re.M | re.S)
+    if macro:
+        return " ".join(macro[0].split())
+    for found in re.finditer(rf"^[^\s#*/].*\b{function}\(", text, re.M):
+        begin, end = text.find("\n{", found.start()), text.find(";", found.start())
+        if 0 <= begin < end or begin >= 0 > end:
+            return " ".join(text[begin:text.find("\n}", begin)].split())
+    return ""
+
+
+def missing(code, sources):
+    """What of the code that a model names is not there, or in another order; @sources: {file: text}."""
     bad = []
-    for name, lines in code.items():
-        path = root / name
-        text = path.read_text() if path.exists() else ""
-        bad += [f"{name}: {line}" for line in lines if line not in text]
+    for (name, function), pieces in code.items():
+        text, place = body(sources.get(name, ""), function), 0
+        for piece in pieces:
+            place = text.find(piece, place)
+            if place < 0:
+                bad.append(f"{name}: {function}() does not have in its place: {piece}")
+                break
+            place += len(piece)
     return bad
 
 
-def search(model, define=""):
+def composed():
+    """{file: text} of the patched tree, of what the series adds and edits."""
+    base = ensure_base()
+    return {path: text.data.decode(errors="replace") for path, text in model.overlay(model.compose(model.load(), base)).items()}
+
+
+def search(file, define=""):
     """"" if no run of the model goes wrong; else what spin says of one that does."""
     with tempfile.TemporaryDirectory(prefix="kas-spin.") as tmp:
         def call(*command, what):
-            return run([str(word) for word in command], cwd=tmp, what=f"{what} of {model.name}{' without ' + define if define else ''}")
+            return run([str(word) for word in command], cwd=tmp, what=f"{what} of {file.name}{' without ' + define if define else ''}")
 
-        call("spin", *([f"-D{define}"] if define else []), "-a", model.resolve(), what="spin")
+        call("spin", *([f"-D{define}"] if define else []), "-a", file.resolve(), what="spin")
         if not (Path(tmp) / "pan.c").exists():
-            raise HarnessError(f"spin has made nothing of {model.name}")
+            raise HarnessError(f"spin has made nothing of {file.name}")
         call("gcc", "-w", "-DSAFETY", "-o", "pan", "pan.c", what="gcc")
-        return verdict(call(Path(tmp) / "pan", f"-m{DEPTH}", what="search"), model.name)
+        return verdict(call(Path(tmp) / "pan", f"-m{DEPTH}", what="search"), file.name)
 
 
 def verdict(text, name):
@@ -66,17 +89,19 @@ def verdict(text, name):
     return wrong[1] if wrong else "an error without a name"
 
 
-def judge(model, define, what):
+def judge(file, define, what, sources):
     """One entry: the model as it is, or without something."""
-    case = f"{model.stem}{'.' + define if define else ''}"
+    case = f"{file.stem}{'.' + define if define else ''}"
     try:
+        found = search(file, define)
         if define:
-            why = "" if search(model, define) else f"nothing goes wrong without it: {what}"
+            why = "" if found.startswith("assertion violated") else \
+                f"{'goes wrong in another way' if found else 'nothing goes wrong'} without it: {what}{found and ': ' + found}"
         else:
-            code, without = header(model.read_text())
-            bad = missing(code)
-            why = f"goes wrong: {found}" if (found := search(model)) else \
-                f"stands for code that is not there: {bad[0]}" if bad else \
+            code, without = header(file.read_text())
+            bad = missing(code, sources)
+            why = f"goes wrong: {found}" if found else \
+                f"stands for other code: {bad[0]}" if bad else \
                 "" if code and without else "has no line 'Code:' or no line 'Without:'"
     except (HarnessError, subprocess.SubprocessError) as err:
         why = str(err).splitlines()[0]
@@ -86,10 +111,10 @@ def judge(model, define, what):
 def model_entries():
     """One entry for each model, and for each thing that it needs."""
     need(PACKAGES)
-    jobs = []
-    for model in sorted(FOLDER.glob("*.pml")):
-        jobs += [(model, "", ""), *((model, name, what) for name, what in header(model.read_text())[1].items())]
+    jobs, sources = [], composed()
+    for file in sorted(FOLDER.glob("*.pml")):
+        jobs += [(file, "", ""), *((file, name, what) for name, what in header(file.read_text())[1].items())]
     if not jobs:
         return [entry("models", "none", "models", "any", "fail", f"no model in {FOLDER.relative_to(ROOT)}")]
     with ThreadPoolExecutor(JOBS) as pool:
-        return list(pool.map(lambda job: judge(*job), jobs))
+        return list(pool.map(lambda job: judge(*job, sources), jobs))

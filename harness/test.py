@@ -10,11 +10,14 @@ import time
 
 from . import boot, broken, build, check, cr3, emulator, entryset, identity, ima, mutants, prefixes, report, series, spin, tlb, transit, warn
 from .base import ensure_base
-from .common import BUILD, CHECK_PACKAGES, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, explain, need, say
+from .common import BUILD, CACHE, CHECK_PACKAGES, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, explain, need, say
 
 # Seconds that make test takes at most, about. From nothing, on the slowest machines that were seen, compiling alone takes
-# that long. What does not fit is skipped, with that reason; the next run, whose compiler's cache is not empty, has it.
+# that long. What does not fit is skipped, with that reason, and the run says that it is not complete; the next one has it,
+# since there is more in the compiler's cache.
 LIMIT = 60 * 60
+# Seconds that a stage takes there that has never been run with this cache.
+COLD = 20 * 60
 # Kernels that are built, and boot, only when the others have.
 LATE = ("kasan",)
 
@@ -54,10 +57,15 @@ class Stages:
         return sum(seconds for known, seconds, _ in self.times if known == name)
 
     def if_time(self, name, seconds, function, *args):
-        """A stage that takes about @seconds, skipped if it would not fit."""
+        """A stage that takes about @seconds if its objects are in the cache, skipped if it would not fit."""
         left = self.until() - time.monotonic()
+        mark = CACHE / "stages" / name.replace(" ", "-")
+        seconds = seconds if mark.exists() else max(seconds, COLD)
         if seconds <= left:
-            return self.run(name, function, *args)
+            done = self.run(name, function, *args)
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+            return done
         why = f"no time left: it would take some {seconds / 60:.0f} minutes, and {max(left, 0) / 60:.0f} of {LIMIT // 60} are left; " \
             "the next run has what is compiled by now"
         return self.run(name, lambda: [report.entry("harness", "none", "series", name.replace(" ", "-"), "skip", why)])
@@ -76,6 +84,9 @@ class Stages:
         skips = [item for item in self.entries if item["status"] == "skip"]
         for item in skips:
             say(f"skipped: {item['scenario']} {item['suite']}.{item['case']}: {item['why']}")
+        late = {item["case"].partition(":")[0] for item in skips if "no time left" in item["why"]}
+        if late:
+            say(f"not complete, there was no time left for: {', '.join(sorted(late))}; another make test goes on from here")
         say(f"report: {self.report.path.relative_to(ROOT)}, logs: {LOGS.relative_to(ROOT)}/")
         say(report.closing_line(self.entries))
         return 1 if report.count(self.entries)["fail"] or not self.entries else 0

@@ -3,12 +3,22 @@
  * A CPU enters a domain while another unmaps a page of it, and a third destroys it: once these are done, nobody
  * reads what was unmapped, and nobody is in the domain.
  *
- * Code: arch/x86/mm/asi_tlb.c: raw_cpu_write(asi_cr3.domain, cr3);
- * Code: arch/x86/mm/asi_tlb.c: if (unlikely(READ_ONCE(asi->dead))) {
- * Code: arch/x86/mm/asi_tlb.c: gen = pg_table_generation(asi->pgt);
- * Code: arch/x86/mm/asi_tlb.c: on_each_cpu_cond(asi_is_inside, asi_flush_ipi, asi, true);
- * Code: arch/x86/mm/asi.c: WRITE_ONCE(asi->dead, true);
- * Code: mm/pg_table.c: atomic64_inc_return(&pgt->generation);
+ * Code: arch/x86/mm/asi_tlb.c asi_make_cr3: raw_cpu_write(asi_cr3.domain, cr3);
+ * Code: arch/x86/mm/asi_tlb.c asi_make_cr3: smp_mb();
+ * Code: arch/x86/mm/asi_tlb.c asi_make_cr3: if (unlikely(READ_ONCE(asi->dead))) {
+ * Code: arch/x86/mm/asi_tlb.c asi_make_cr3: gen = pg_table_generation(asi->pgt);
+ * Code: arch/x86/mm/asi_tlb.c asi_make_cr3: if (has_tlb && tlb->id == asi->id && tlb->gen == gen &&
+ * Code: arch/x86/mm/asi_tlb.c asi_flush: smp_mb();
+ * Code: arch/x86/mm/asi_tlb.c asi_flush: on_each_cpu_cond(asi_is_inside, asi_flush_ipi, asi, true);
+ * Code: arch/x86/mm/asi_tlb.c asi_unload: native_write_cr3(raw_cpu_read(asi_cr3.kernel));
+ * Code: arch/x86/mm/asi_tlb.c asi_unload: raw_cpu_write(asi_cr3.domain, 0);
+ * Code: arch/x86/mm/asi.c asi_retire: WRITE_ONCE(asi->dead, true);
+ * Code: arch/x86/mm/asi.c asi_give_up: asi_flush(asi);
+ * Code: mm/pg_table.c pg_table_bump: atomic64_inc_return(&pgt->generation);
+ * Code: mm/pg_table.c pg_table_do: pg_table_commit(op);
+ * Code: mm/pg_table.c pg_table_do: pg_table_finish(op);
+ * Code: mm/pg_table.c pg_table_finish: pg_table_bump(pgt);
+ * Code: mm/pg_table.c pg_table_finish: pgt->ops->flush(pgt, op->start, end);
  * Without: NO_MB_IN_LOAD: smp_mb() in asi_make_cr3()
  * Without: NO_MB_IN_FLUSH: smp_mb() in asi_flush(); the generation is a locked instruction, but dead is not
  * Without: NO_BUMP: the new generation of the page table

@@ -2,12 +2,24 @@
 /*
  * An NMI comes between any two instructions of the way into a domain and out of it: its handler runs on the
  * kernel's page table, and the CPU comes back to where it was. One CPU, so that its own order is all that counts.
+ * An NMI in a #DB or #MC is not played: those begin with the same instructions.
  *
- * Code: arch/x86/mm/asi_tlb.c: raw_cpu_write(asi_cr3.kernel,
- * Code: arch/x86/mm/asi_tlb.c: raw_cpu_write(asi_cr3.domain, cr3);
- * Code: arch/x86/mm/asi_tlb.c: if (!domain || __native_read_cr3() != domain)
- * Code: arch/x86/mm/asi_tlb.c: native_write_cr3(raw_cpu_read(asi_cr3.kernel));
- * Code: arch/x86/mm/asi_tlb.c: raw_cpu_write(asi_cr3.domain, 0);
+ * Code: arch/x86/mm/asi_tlb.c asi_make_cr3: raw_cpu_write(asi_cr3.kernel,
+ * Code: arch/x86/mm/asi_tlb.c asi_make_cr3: barrier();
+ * Code: arch/x86/mm/asi_tlb.c asi_make_cr3: raw_cpu_write(asi_cr3.domain, cr3);
+ * Code: arch/x86/mm/asi_tlb.c asi_unload: if (!domain || __native_read_cr3() != domain)
+ * Code: arch/x86/mm/asi_tlb.c asi_unload: native_write_cr3(raw_cpu_read(asi_cr3.kernel));
+ * Code: arch/x86/mm/asi_tlb.c asi_unload: barrier();
+ * Code: arch/x86/mm/asi_tlb.c asi_unload: raw_cpu_write(asi_cr3.domain, 0);
+ * Code: arch/x86/entry/entry_64.S ASI_LEAVE_DOMAIN: movq PER_CPU_VAR(asi_cr3 + ASI_CR3_domain), %rax
+ * Code: arch/x86/entry/entry_64.S ASI_LEAVE_DOMAIN: jz \out
+ * Code: arch/x86/entry/entry_64.S ASI_LEAVE_DOMAIN: movq %cr3, %rcx
+ * Code: arch/x86/entry/entry_64.S ASI_LEAVE_DOMAIN: jne \out
+ * Code: arch/x86/entry/entry_64.S ASI_LEAVE_DOMAIN: movq %rax, %cr3
+ * Code: arch/x86/entry/entry_64.S ASI_LEAVE_DOMAIN: movq $0, PER_CPU_VAR(asi_cr3 + ASI_CR3_domain)
+ * Code: arch/x86/entry/entry_64.S ASI_RETURN_PARANOID: call asi_reenter
+ * Code: arch/x86/entry/entry_64.S ASI_RETURN_PARANOID: movq %r13, %cr3
+ * Code: arch/x86/mm/asi.c asi_reenter: !raw_cpu_read(asi_cr3.domain)
  * Without: KERNEL_LATE: the order in asi_make_cr3(): the kernel's CR3 is remembered before the domain's is written
  * Without: DOMAIN_LATE: the order in asi_make_cr3(): the domain's is remembered before it is written
  * Without: CLEAR_FIRST: the order in asi_unload(): the domain's is forgotten after CR3 is the kernel's
@@ -29,7 +41,7 @@ bool inside;			/* the task is in a session, as it knows itself */
 
 proctype task()
 {
-	byte sessions = 0;
+	byte sessions = 0, seen;
 	bool was;
 
 	do
@@ -50,9 +62,9 @@ proctype task()
 #endif
 		step(assert(cr3 == DOMAIN));
 		/* asi_unload() */
-		step(was = domain != 0);
+		step(seen = domain; was = seen != 0);
 #ifndef NO_LOOK
-		step(was = was && cr3 == domain);
+		step(was = was && cr3 == seen);
 #endif
 		step(assert(was));
 #ifdef CLEAR_FIRST
@@ -70,14 +82,16 @@ proctype task()
 
 proctype nmi_handler()
 {
+	byte seen;
 	bool was;
 
 end:	do
 	:: nmis < MAX_NMIS ->
 		d_step { nmis++; nmi = true }
-		was = domain != 0;
+		seen = domain;
+		was = seen != 0;
 #ifndef NO_LOOK
-		was = was && cr3 == domain;
+		was = was && cr3 == seen;
 #endif
 		if
 		:: was ->

@@ -3,12 +3,17 @@
  * A page table gets another one as its source and copies an entry, while the entry changes in the source: in the
  * end both are the same. Who changes it looks for those that follow, who follows reads the entry after that.
  *
- * Code: mm/pg_table.c: atomic_inc(&src->nr_clones);
- * Code: mm/pg_table.c: return atomic_read(&pgt->nr_clones);
- * Code: mm/pg_table.c: WRITE_ONCE(dst->source, src);
- * Code: mm/pg_table.c: if (READ_ONCE(pgt->source) != src)
+ * Code: mm/pg_table.c __pg_table_set_source: WRITE_ONCE(dst->source, src);
+ * Code: mm/pg_table.c __pg_table_set_source: atomic_inc(&src->nr_clones);
+ * Code: mm/pg_table.c pg_table_has_clones: smp_mb();
+ * Code: mm/pg_table.c pg_table_has_clones: return atomic_read(&pgt->nr_clones);
+ * Code: mm/pg_table.c pg_table_tell: if (READ_ONCE(pgt->source) != src)
+ * Code: mm/pg_table.c pg_table_tell: pg_table_commit(&op);
+ * Code: mm/pg_table.c pg_table_finish: if (pg_table_has_clones(pgt))
+ * Code: mm/pg_table.c pg_table_finish: pg_table_tell(pgt, op->start, op->last, pg_visit_changed, op->changed);
+ * Code: mm/pg_table.c pg_table_share: if (!pg_table_set_source(dst, src))
+ * Code: mm/pg_table.c pg_table_share: err = pg_table_do(
  * Without: NO_MB_IN_CHANGE: smp_mb() in pg_table_has_clones()
- * Without: NO_MB_IN_SHARE: smp_mb() in __pg_table_set_source(), with an increment that is not locked
  * Without: COPY_FIRST: the order, entry after source
  * Without: NO_TELL: the call of pg_table_tell()
  */
@@ -43,23 +48,14 @@ proctype shares()
 	load(0, ENTRY, entry);
 #endif
 	store(0, SOURCE, 1);
-#ifdef NO_MB_IN_SHARE
-	store(0, CLONES, 1);
-#else
+	/*
+	 * The smp_mb() behind it is for the rules of all architectures: here it adds nothing to the locked
+	 * increment, nor to the lock.
+	 */
 	locked(0, mem[CLONES]++);
-	full_barrier(0);
-#endif
-#ifdef COPY_FIRST
 	take_lock(0);
-#else
-#ifdef NO_MB_IN_SHARE
-	/* The lock is one as well; the entry could be read before it, as lookups do. */
+#ifndef COPY_FIRST
 	load(0, ENTRY, entry);
-	take_lock(0);
-#else
-	take_lock(0);
-	load(0, ENTRY, entry);
-#endif
 #endif
 	store(0, COPY, entry);
 	drop_lock(0);

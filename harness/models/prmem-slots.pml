@@ -3,11 +3,13 @@
  * The last free page of a block is claimed while another one is given back: a block with a free page is marked as
  * one that has, or nobody would look there again.
  *
- * Code: mm/prmem_block.c: if (!atomic_sub_return(nr, (atomic_t *)prmem_rw(&b->free))) {
- * Code: mm/prmem_block.c: clear_bit(b - prmem_blocks, prmem_rw(prmem_slots_free));
- * Code: mm/prmem_block.c: if (atomic_read(&b->free))
- * Code: mm/prmem_block.c: atomic_inc((atomic_t *)prmem_rw(&b->free));
- * Code: mm/prmem_block.c: if (!test_bit(slot, prmem_slots_free))
+ * Code: mm/prmem_block.c prmem_claim_run: if (!atomic_sub_return(nr, (atomic_t *)prmem_rw(&b->free))) {
+ * Code: mm/prmem_block.c prmem_claim_run: clear_bit(b - prmem_blocks, prmem_rw(prmem_slots_free));
+ * Code: mm/prmem_block.c prmem_claim_run: if (atomic_read(&b->free))
+ * Code: mm/prmem_block.c prmem_claim_run: set_bit(b - prmem_blocks, prmem_rw(prmem_slots_free));
+ * Code: mm/prmem_block.c prmem_give_back: atomic_inc((atomic_t *)prmem_rw(&b->free));
+ * Code: mm/prmem_block.c prmem_give_back: if (!test_bit(slot, prmem_slots_free))
+ * Code: mm/prmem_block.c prmem_give_back: set_bit(slot, prmem_rw(prmem_slots_free));
  * Without: NO_SECOND_LOOK: the second look at the number of free pages in prmem_claim_run()
  * Without: NO_SET: the mark in prmem_give_back()
  * Without: NO_LOCK: the locked increment in prmem_give_back()

@@ -3,9 +3,11 @@
  * A slot of the windows of protected memory goes away while a CPU opens and closes its window: when the memory is
  * given back, nobody gets to it by what his TLB has of the slot.
  *
- * Code: mm/prmem_block.c: pmd_clear(prmem_pmd(gone[i].slot));
- * Code: mm/prmem_block.c: temp_mm_percpu_changed(&prmem_mms);
- * Code: mm/prmem_block.c: synchronize_rcu();
+ * Code: mm/prmem_block.c prmem_unmap_slots: pmd_clear(prmem_pmd(gone[i].slot));
+ * Code: mm/prmem_block.c prmem_unmap_slots: temp_mm_percpu_changed(&prmem_mms);
+ * Code: mm/prmem_block.c prmem_unmap_slots: synchronize_rcu();
+ * Code: arch/x86/mm/temp_mm.c temporary_mm_changed: inc_mm_tlb_gen(mm);
+ * Code: arch/x86/mm/tlb.c switch_mm_irqs_off: next_tlb_gen = atomic64_read(&next->context.tlb_gen);
  * Without: NO_BUMP: the new generation, temp_mm_percpu_changed()
  * Without: BUMP_FIRST: the order, generation after the change
  * Without: NO_SYNC: synchronize_rcu() in prmem_unmap_slots()

@@ -13,8 +13,8 @@ from .sample import write
 
 MODEL = """\
 /*
- * Code: mm/a.c: smp_mb();
- * Code: mm/a.c: x = 1;
+ * Code: mm/a.c f: x = 1;
+ * Code: mm/a.c f: smp_mb();
  * Without: NO_LOCK: the lock
  */
 bool lock;
@@ -45,15 +45,40 @@ class Verdict(unittest.TestCase):
                 spin.verdict(text, "m")
 
 
+SOURCE = "int f(void);\n\nint f(void)\n{\n\tx = 1;\n\tsmp_mb();\n}\n\nvoid g(void)\n{\n\tsmp_mb();\n\tx = 1;\n}\n" \
+         ".macro M out:req\n\tmovq\t%rax, %cr3\n\tjz\t\\out\n.endm\n"
+
+
+class Code(unittest.TestCase):
+    def missing(self, *pieces, function="f", source=SOURCE):
+        return spin.missing({("mm/a.c", function): list(pieces)}, {"mm/a.c": source})
+
+    def test_there(self):
+        self.assertEqual(self.missing("x = 1;", "smp_mb();"), [])
+        self.assertEqual(self.missing("smp_mb();", "x = 1;", function="g"), [])
+        self.assertEqual(self.missing("movq %rax, %cr3", "jz \\out", function="M"), [])
+
+    def test_not_there(self):
+        for pieces, function in ((("smp_mb();", "x = 1;"), "f"),      # in another order
+                                 (("x = 1;", "x = 1;"), "f"),         # there is one, another function has the other
+                                 (("x = 1;",), "h"), (("jz \\out", "movq %rax, %cr3"), "M")):
+            self.assertEqual(len(self.missing(*pieces, function=function)), 1, pieces)
+        # A barrier of a function goes unseen by none of the others.
+        self.assertEqual(len(self.missing("x = 1;", "smp_mb();", source=SOURCE.replace("x = 1;\n\tsmp_mb();", "x = 1;\n\tbarrier();"))), 1)
+
+    def test_header(self):
+        self.assertEqual(spin.header(MODEL), ({("mm/a.c", "f"): ["x = 1;", "smp_mb();"]}, {"NO_LOCK": "the lock"}))
+
+
 class Models(unittest.TestCase):
     def setUp(self):
         tmp = tempfile.TemporaryDirectory()
         self.addCleanup(tmp.cleanup)
         self.root = Path(tmp.name)
-        write(self.root, {"mm/a.c": "\tsmp_mb();\n\tx = 1;\n"})
+        self.sources = {"mm/a.c": SOURCE}
         for name in ("ROOT", "FOLDER"):
             self.enterContext(mock.patch.object(spin, name, self.root))
-        self.enterContext(mock.patch.object(spin.missing, "__defaults__", (self.root,)))
+        self.enterContext(mock.patch.object(spin, "composed", lambda: self.sources))
         self.enterContext(mock.patch.object(spin, "need"))
 
     def entries(self, text, search=None):
@@ -61,26 +86,31 @@ class Models(unittest.TestCase):
         with mock.patch.object(spin, "search", search or spin.search):
             return {item["case"]: item["why"] if item["status"] == "fail" else "" for item in spin.model_entries()}
 
-    def test_header(self):
-        self.assertEqual(spin.header(MODEL), ({"mm/a.c": ["smp_mb();", "x = 1;"]}, {"NO_LOCK": "the lock"}))
+    def without(self, says):
+        return lambda file, define="": says if define else ""
 
     def test_as_it_should_be(self):
-        self.assertEqual(self.entries(MODEL, lambda model, define="": "wrong" if define else ""), {"m": "", "m.NO_LOCK": ""})
+        self.assertEqual(self.entries(MODEL, self.without("assertion violated x")), {"m": "", "m.NO_LOCK": ""})
 
     def test_what_nothing_needs(self):
-        self.assertIn("nothing goes wrong without it: the lock", self.entries(MODEL, lambda *_: "")["m.NO_LOCK"])
+        self.assertIn("nothing goes wrong without it: the lock", self.entries(MODEL, self.without(""))["m.NO_LOCK"])
+
+    def test_what_goes_wrong_in_another_way(self):
+        self.assertIn("in another way without it: the lock: invalid end state",
+                      self.entries(MODEL, self.without("invalid end state"))["m.NO_LOCK"])
 
     def test_what_goes_wrong(self):
-        self.assertEqual(self.entries(MODEL, lambda *_: "an assertion")["m"], "goes wrong: an assertion")
+        self.assertEqual(self.entries(MODEL, lambda *_: "assertion violated x")["m"], "goes wrong: assertion violated x")
 
     def test_code_that_has_changed(self):
-        write(self.root, {"mm/a.c": "\tsmp_wmb();\n\tx = 1;\n"})
-        self.assertEqual(self.entries(MODEL, lambda model, define="": define)["m"], "stands for code that is not there: mm/a.c: smp_mb();")
+        self.sources = {"mm/a.c": SOURCE.replace("x = 1;\n\tsmp_mb();", "x = 1;\n\tbarrier();")}
+        self.assertEqual(self.entries(MODEL, self.without("assertion violated"))["m"],
+                         "stands for other code: mm/a.c: f() does not have in its place: smp_mb();")
 
     def test_without_a_header(self):
         for line in (" * Code", " * Without"):
             text = "\n".join(text for text in MODEL.split("\n") if not text.startswith(line))
-            self.assertIn("has no line", self.entries(text, lambda model, define="": define)["m"])
+            self.assertIn("has no line", self.entries(text, self.without("assertion violated"))["m"])
 
     def test_none_at_all(self):
         self.assertEqual([item["status"] for item in spin.model_entries()], ["fail"])
@@ -90,7 +120,8 @@ class Models(unittest.TestCase):
             self.skipTest("there is no spin")
         self.assertEqual(self.entries(MODEL), {"m": "", "m.NO_LOCK": ""})
         self.assertIn("goes wrong: assertion violated", self.entries(MODEL.replace("!lock ->", ""))["m"])
-        self.assertIn("spin", self.entries("/*\n * Code: mm/a.c: x = 1;\n * Without: A: b\n */\nproctype {\n")["m"])
+        self.assertIn("in another way", self.entries(MODEL.replace("\tinside++;", "#ifdef NO_LOCK\n\tfalse;\n#endif\n\tinside++;"))["m.NO_LOCK"])
+        self.assertIn("spin", self.entries("/*\n * Code: mm/a.c f: x = 1;\n * Without: A: b\n */\nproctype {\n")["m"])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """make test as a whole: what a stage that breaks means for those behind it."""
 
+import tempfile
 import unittest
+from pathlib import Path
 from unittest import mock
 
 from .. import test
@@ -42,6 +44,41 @@ class Time(unittest.TestCase):
         made = test.Stages(mock.Mock(entries=[]))
         made.begin -= test.LIMIT - left
         return made
+
+    def setUp(self):
+        tmp = tempfile.TemporaryDirectory()
+        self.addCleanup(tmp.cleanup)
+        self.cache = Path(tmp.name)
+        self.enterContext(mock.patch.object(test, "CACHE", self.cache))
+        for name in ("some-kernel", "another"):
+            (self.cache / "stages").mkdir(exist_ok=True)
+            (self.cache / "stages" / name).touch()
+
+    def test_what_this_cache_has_never_seen(self):
+        """takes long, whatever something else has taken; it does so once."""
+        with mock.patch.object(test, "say"), mock.patch.object(test.report, "ccache_counts", dict), \
+             mock.patch.object(test.report, "show_failures"):
+            done = mock.Mock(return_value=[])
+            self.stages(test.COLD - 10).if_time("new", 60, done)
+            done.assert_not_called()
+            self.stages(test.COLD + 10).if_time("new", 60, done)
+            self.stages(70).if_time("new", 60, done)
+            self.assertEqual(done.call_count, 2)
+
+    def test_not_complete(self):
+        said = []
+        with mock.patch.object(test, "say", lambda line="": said.append(line)), \
+             mock.patch.object(test.report, "ccache_counts", lambda: {"hits": 0, "misses": 0}), \
+             mock.patch.object(test.report, "show_failures"):
+            stages = self.stages(600)
+            stages.report.path = test.ROOT / "out/report.json"
+            stages.entries.append(test.report.entry("x", "none", "y", "z", "pass"))
+            stages.finish()
+            self.assertNotIn("not complete", "\n".join(said))
+            stages.if_time("some kernel", 700, mock.Mock())
+            stages.entries.append(test.report.entry("x", "none", "series", "prefix:a", "skip", "make test has no time left for it"))
+            stages.finish()
+        self.assertIn("not complete, there was no time left for: prefix, some-kernel; another make test goes on from here", said)
 
     def test_what_does_not_fit_is_skipped(self):
         with mock.patch.object(test, "say"), mock.patch.object(test.report, "ccache_counts", dict), \

@@ -129,6 +129,9 @@ class Copies:
         finally:
             file.unlink()
             shutil.copy2(self.root / "harness" / mutant.file, file)
+            # A broken harness may go on to build something.
+            for name in ("build", "out"):
+                shutil.rmtree(self.mine.folder / name, ignore_errors=True)
 
 
 def failing(root, tests):

@@ -49,7 +49,7 @@ WAIT = """
 """
 
 
-def eventually(condition, seconds=10):
+def eventually(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)

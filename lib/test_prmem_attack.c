@@ -623,8 +623,12 @@ static void prmem_test_block_is_wiped(struct kunit *test)
  * Another CPU has written to memory before it was protected.  It does not write CR3 until it
  * tries again, so that its TLB has what it had, but for what has been flushed.
  */
+#define NR_STALE	8
+
 static struct {
-	u64 *p;
+	u64 *p[NR_STALE];	/* what it has written to */
+	int nr;
+	u64 *again;		/* what it tries again, or NULL */
 	int step;
 	long before, after;
 } stale;
@@ -646,14 +650,16 @@ static bool stale_wait(int step)
 static int stale_thread(void *reads)
 {
 	u64 val = 1;
+	int i;
 
-	stale.before = copy_to_kernel_nofault(stale.p, &val, sizeof(val));
+	for (i = 0; i < stale.nr; i++)
+		stale.before |= copy_to_kernel_nofault(stale.p[i], &val, sizeof(val));
 	/* Pairs with stale_wait(). */
 	smp_store_release(&stale.step, 1);
-	if (stale_wait(2) && stale.p) {
+	if (stale_wait(2) && stale.again) {
 		val = 2;
-		stale.after = reads ? copy_from_kernel_nofault(&val, stale.p, sizeof(val)) :
-				      copy_to_kernel_nofault(stale.p, &val, sizeof(val));
+		stale.after = reads ? copy_from_kernel_nofault(&val, stale.again, sizeof(val)) :
+				      copy_to_kernel_nofault(stale.again, &val, sizeof(val));
 	}
 	/* The same. */
 	smp_store_release(&stale.step, 3);
@@ -661,13 +667,15 @@ static int stale_thread(void *reads)
 	return 0;
 }
 
-/* Let another CPU write to @p; then it waits until stale_end(). */
-static void stale_begin(struct kunit *test, u64 *p, bool reads)
+/* Let another CPU write to what is in @p; then it waits until stale_end(). */
+static void stale_begin(struct kunit *test, u64 **p, int nr, bool reads)
 {
 	struct task_struct *t;
 
-	stale.p = p;
-	stale.step = 0;
+	memset(&stale, 0, sizeof(stale));
+	memcpy(stale.p, p, nr * sizeof(*p));
+	stale.nr = nr;
+	stale.again = p[0];
 	stale.after = 1;
 	migrate_disable();
 	t = kthread_run_on_cpu(stale_thread, reads ? &stale : NULL, prmem_test_other_cpu(),
@@ -698,7 +706,7 @@ static void prmem_test_stale_view(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, pool);
 	obj = pmalloc(pool, sizeof(*obj));
 	KUNIT_ASSERT_NOT_NULL(test, obj);
-	stale_begin(test, obj, false);
+	stale_begin(test, &obj, 1, false);
 	KUNIT_EXPECT_EQ(test, pmalloc_protect_pool(pool), 0);
 	KUNIT_EXPECT_EQ(test, stale_end(test), prmem_unprotected ? 0 : -EFAULT);
 	KUNIT_EXPECT_EQ(test, *obj, prmem_unprotected ? 2 : 1);
@@ -719,37 +727,55 @@ static void prmem_test_stale_view_gone(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
 		kunit_skip(test, "the pool has no view");
 	}
-	stale_begin(test, obj, true);
+	stale_begin(test, &obj, 1, true);
 	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
 	KUNIT_EXPECT_EQ(test, stale_end(test), -EFAULT);
 }
 
-static void prmem_test_stale_block(struct kunit *test)
+/* Which of the blocks that were free a moment ago it gets, nobody knows. */
+static u64 *stale_find(void *block)
 {
-	void *block[16] = {}, *mine;
-	struct page *page;
-	long after;
 	int i;
 
+	for (i = 0; i < stale.nr; i++) {
+		if (stale.p[i] == block)
+			return block;
+	}
+
+	return NULL;
+}
+
+static void prmem_test_stale_block(struct kunit *test)
+{
+	void **block;
+	u64 *p[NR_STALE];
+	long after;
+	int i, n = 0;
+
 	prmem_test_need_cpus(test);
-	page = alloc_pages(GFP_KERNEL | __GFP_NOWARN, WR_BLOCK_ORDER);
-	if (!page)
+	block = kunit_kcalloc(test, 4 * NR_STALE, sizeof(*block), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	for (i = 0; i < NR_STALE; i++) {
+		p[n] = (u64 *)__get_free_pages(GFP_KERNEL | __GFP_NOWARN, WR_BLOCK_ORDER);
+		n += !!p[n];
+	}
+	if (!n)
 		kunit_skip(test, "needs 2 MiB in one piece");
-	mine = page_address(page);
-	stale_begin(test, mine, false);
-	__free_pages(page, WR_BLOCK_ORDER);
-	for (i = 0; i < ARRAY_SIZE(block) && (!i || block[i - 1] != mine); i++)
-		block[i] = wr_block_alloc(WR_BLOCK_ORDER, WR_BLOCK_RO);
+	stale_begin(test, p, n, false);
+	stale.again = NULL;
+	while (n--)
+		free_pages((unsigned long)p[n], WR_BLOCK_ORDER);
+	for (n = 0; n < 4 * NR_STALE && !stale.again; n++) {
+		block[n] = wr_block_alloc(WR_BLOCK_ORDER, WR_BLOCK_RO);
+		stale.again = stale_find(block[n]);
+	}
 	/* Somebody else's memory is not written to. */
-	if (block[i - 1] != mine)
-		stale.p = NULL;
 	after = stale_end(test);
-	if (stale.p)
-		KUNIT_EXPECT_EQ(test, after, -EFAULT);
-	while (i--)
-		wr_block_free(block[i], WR_BLOCK_ORDER);
-	if (!stale.p)
+	while (n--)
+		wr_block_free(block[n], WR_BLOCK_ORDER);
+	if (!stale.again)
 		kunit_skip(test, "the block was another one");
+	KUNIT_EXPECT_EQ(test, after, -EFAULT);
 }
 
 static struct kunit_case prmem_attack_cases[] = {

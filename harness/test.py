@@ -5,12 +5,14 @@ The kernels are built one after the other, and then the boots run two at a time 
 keeps all processors busy (it was measured: 1 % idle), so that nothing is gained by doing them at once.
 """
 
+import multiprocessing
 import os
+import signal
 import time
 
 from . import boot, broken, build, check, cr3, emulator, entryset, identity, ima, mutants, prefixes, report, series, spin, tlb, transit, warn
 from .base import ensure_base
-from .common import BUILD, CACHE, CHECK_PACKAGES, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, explain, need, say
+from .common import BUILD, CACHE, CHECK_PACKAGES, JOBS, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, explain, need, say
 
 # Seconds that make test takes at most, about. From nothing, on the slowest machines that were seen, compiling alone takes
 # that long. What does not fit is skipped, with that reason, and the run says that it is not complete; the next one has it,
@@ -119,7 +121,11 @@ def entry_entries():
     """What the machine code of built kernels says about CR3 and about the entry code."""
     tree = series.patched_tree(BUILD / "src")
     objdirs = {config: build.build(config, tree, ("bzImage", "modules")) for config in ("debug", "release")}
-    return cr3.cr3_entries(objdirs) + entryset.entry_set_entries(objdirs) + transit.transit_entries(objdirs)
+    # Python uses one processor a process, and this takes minutes. The end of the with block kills what still runs.
+    with multiprocessing.Pool(JOBS, signal.signal, (signal.SIGTERM, signal.SIG_DFL)) as pool:
+        parts = [pool.apply_async(function, (objdirs,)) for function in
+                 (entryset.entry_set_entries, transit.transit_entries, cr3.cr3_entries)]
+        return [item for part in parts for item in part.get()]
 
 
 # Stages that ONLY may name, beside scenarios.

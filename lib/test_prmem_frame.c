@@ -444,6 +444,29 @@ static void free_forged(struct kunit *test, const struct frame_target *t, int or
 	set_page_count(page, count);
 }
 
+/* An honest vunmap() of what a pointer says, which somebody has bent to a pool's object. */
+static void prmem_test_unmap_view(struct kunit *test)
+{
+	struct pmalloc_pool *pool = pmalloc_create_pool(PMALLOC_MODE_WR);
+	unsigned long addr;
+	u64 *obj;
+
+	prmem_test_need_protection(test);
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	obj = pmalloc(pool, 3 * PAGE_SIZE);
+	KUNIT_ASSERT_NOT_NULL(test, obj);
+	KUNIT_ASSERT_TRUE(test, is_vmalloc_addr(obj));
+	obj[PAGE_SIZE / 8] = 0x600d;
+	KUNIT_EXPECT_EQ(test, pmalloc_protect_pool(pool), 0);
+	addr = (unsigned long)obj & PAGE_MASK;
+	prmem_expect_refused(test, PRMEM_LET_GO, 0,
+			     ({ vunmap_range(addr + PAGE_SIZE, addr + 2 * PAGE_SIZE); 0; }));
+	KUNIT_EXPECT_TRUE(test, vmalloc_to_page((void *)addr + PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, READ_ONCE(obj[PAGE_SIZE / 8]), 0x600d);
+	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
+	KUNIT_EXPECT_FALSE(test, vmalloc_to_page((void *)addr));
+}
+
 static void prmem_test_forged_put_page(struct kunit *test)
 {
 	long before = prmem_test_refused(PRMEM_LET_GO);
@@ -475,6 +498,7 @@ static struct kunit_case prmem_frame_cases[] = {
 	KUNIT_CASE(prmem_test_insert_pfn),
 	KUNIT_CASE(prmem_test_fault_page),
 	KUNIT_CASE(prmem_test_vmap),
+	KUNIT_CASE(prmem_test_unmap_view),
 	KUNIT_CASE(prmem_test_set_memory),
 	KUNIT_CASE(prmem_test_forged_put_page),
 	KUNIT_CASE(prmem_test_walker_is_clean),

@@ -73,7 +73,7 @@ static const struct {
 	[PRMEM_BAD_LIST] = { -EINVAL, "list", "links of a list do not match" },
 	[PRMEM_BUSY] = { -EBUSY, "busy", "objects are left" },
 	[PRMEM_MAPPED] = { -EINVAL, "map", "protected pages are to be mapped writable" },
-	[PRMEM_LET_GO] = { -EINVAL, "free", "protected pages are to be freed" },
+	[PRMEM_LET_GO] = { -EINVAL, "free", "protected pages are to be freed or unmapped" },
 };
 
 static_assert(ARRAY_SIZE(prmem_refusals) == PRMEM_NR_REFUSALS);

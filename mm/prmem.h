@@ -241,6 +241,24 @@ static inline void *prmem_address_of(u32 id)
 	return pfn_to_kaddr(b->pfn + ((id - 1) & (BIT(WR_BLOCK_ORDER) - 1)));
 }
 
+/*
+ * Is @addr where the view of an area has this page?  All that is asked is protected.  A pool
+ * that is being destroyed is of no kind any more.
+ */
+static inline bool prmem_is_view(const struct prmem_page *page, unsigned long addr)
+{
+	const struct prmem_owner *owner = READ_ONCE(page->owner);
+	const struct prmem_page *head = prmem_page_of(READ_ONCE(page->head));
+	unsigned long view = head ? READ_ONCE(head->view) : 0;
+
+	if (!owner || !head || READ_ONCE(head->owner) != owner)
+		return false;
+	if (READ_ONCE(owner->kind) && READ_ONCE(owner->kind) != PRMEM_KIND_POOL)
+		return false;
+
+	return view && addr == view + ((unsigned long)page->index << PAGE_SHIFT);
+}
+
 /* Where the window has a byte of a slot. */
 static __always_inline void *prmem_alias(unsigned int slot, unsigned long offset)
 {

@@ -136,6 +136,28 @@ noinline bool __prmem_refuse_free(unsigned long pfn, unsigned long nr)
 		prmem_frames_refuse(PRMEM_LET_GO, pfn, nr, _RET_IP_);
 }
 
+/* For prmem_refuse_unmap(), when the short answer is not enough. */
+noinline bool __prmem_refuse_unmap(unsigned long pfn, unsigned long addr)
+{
+	const struct prmem_block *b;
+	unsigned long index;
+	unsigned int slot;
+
+	if (!prmem_frames_protected(pfn, 1))
+		return false;
+
+	guard(rcu)();
+
+	slot = prmem_slot_of(pfn);
+	if (slot == PRMEM_NR_SLOTS)
+		return false;
+	b = &prmem_blocks[slot];
+	index = pfn - b->pfn;
+
+	return index >= b->nr_meta && prmem_is_view(prmem_pages(b) + index, addr) &&
+		prmem_frames_refuse(PRMEM_LET_GO, pfn, 1, _RET_IP_);
+}
+
 /**
  * prmem_frames_add - a block is protected from now on
  * @slot: its slot

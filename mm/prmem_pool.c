@@ -165,36 +165,47 @@ fail:
 	return 0;
 }
 
-struct pmalloc_view {
-	u32 next;
-	pgprot_t prot;
-};
-
+/*
+ * @data points to the number of the page that is next.  That is on the stack of a task that
+ * may sleep, so the metadata of the page decides whether it belongs to this address, and
+ * the mode of its pool whether it is writable there.
+ */
 static int pmalloc_map_page(pte_t *pte, unsigned long addr, void *data)
 {
-	struct pmalloc_view *v = data;
-	const struct prmem_page *page = prmem_page_of(v->next);
+	u32 *next = data, id = READ_ONCE(*next);
+	const struct prmem_page *page = prmem_page_of(id);
+	const struct pmalloc_pool *pool;
+	pgprot_t prot = PAGE_KERNEL;
 
 	/* The address comes from lists in ordinary memory. */
 	if (WARN_ON_ONCE(!pte_none(ptep_get(pte))))
 		return -EBUSY;
+	if (WARN_ON_ONCE(!page || !prmem_is_view(page, addr)))
+		return -EBUSY;
 
-	set_pte_at(&init_mm, addr, pte,
-		   pfn_pte(PHYS_PFN(__pa(prmem_address_of(v->next))), v->prot));
-	v->next = page->more;
+	pool = container_of(page->owner, struct pmalloc_pool, owner);
+	if (pool->mode & PMALLOC_START && !prmem_unprotected)
+		prot = PAGE_KERNEL_RO;
+	set_pte_at(&init_mm, addr, pte, pfn_pte(PHYS_PFN(__pa(prmem_address_of(id))), prot));
+	*next = page->more;
 
 	return 0;
 }
 
 /*
- * Unmap what is left of an area's view.  What vmalloc knows of it is in ordinary
- * memory: pages that are still mapped somewhere are not given to anybody else.
+ * Unmap an area's view, at @addr.  From here on it is none, or vunmap() would be refused.
+ * What vmalloc knows of it is in ordinary memory: pages that are still mapped somewhere are
+ * not given to anybody else.
  */
-static bool pmalloc_unmap_view(u32 first)
+static bool pmalloc_unmap_view(u32 first, unsigned long addr)
 {
-	const struct prmem_page *head = prmem_page_of(first);
-	unsigned long addr = head->view;
+	struct prmem_window w;
 	u32 id;
+
+	if (WARN_ON_ONCE(prmem_open(&w)))
+		return false;
+	prmem_set(prmem_page_of(first)->view, 0);
+	prmem_close(&w);
 
 	vunmap((void *)addr);
 	for (id = first; id; id = prmem_page_of(id)->more, addr += PAGE_SIZE) {
@@ -212,14 +223,14 @@ static bool pmalloc_unmap_view(u32 first)
 static void pmalloc_drop_area(const struct pmalloc_pool *pool, u32 first)
 {
 	const struct prmem_page *head = prmem_page_of(first);
+	unsigned long view = head->view;
 
-	if (head->view && !pmalloc_unmap_view(first)) {
+	if (view && !pmalloc_unmap_view(first, view)) {
 		pmalloc_lose_pages(first);
 		return;
 	}
-	if (head->view)
-		flush_tlb_kernel_range(head->view,
-				       head->view + ((unsigned long)head->nr << PAGE_SHIFT));
+	if (view)
+		flush_tlb_kernel_range(view, view + ((unsigned long)head->nr << PAGE_SHIFT));
 	pmalloc_free_pages(pool, first);
 }
 
@@ -227,10 +238,9 @@ static void pmalloc_drop_area(const struct pmalloc_pool *pool, u32 first)
  * An area whose pages only a view puts one after the other.  Which they are comes
  * from the metadata, not from an array that somebody could change in time.
  */
-static u32 pmalloc_area_viewed(struct pmalloc_pool *pool, unsigned int nr, pgprot_t prot)
+static u32 pmalloc_area_viewed(struct pmalloc_pool *pool, unsigned int nr)
 {
-	u32 first = pmalloc_claim_single(pool, nr), id, more;
-	struct pmalloc_view v = { .next = first, .prot = prot };
+	u32 first = pmalloc_claim_single(pool, nr), next = first, id, more;
 	unsigned long size = (unsigned long)nr << PAGE_SHIFT;
 	struct vm_struct *area;
 	struct prmem_window w;
@@ -261,7 +271,7 @@ static u32 pmalloc_area_viewed(struct pmalloc_pool *pool, unsigned int nr, pgpro
 	prmem_set(prmem_page_of(first)->view, view);
 	prmem_set(prmem_page_of(first)->nr, nr);
 	prmem_close(&w);
-	err = apply_to_page_range(&init_mm, view, size, pmalloc_map_page, &v);
+	err = apply_to_page_range(&init_mm, view, size, pmalloc_map_page, &next);
 	if (!err)
 		return first;
 
@@ -460,8 +470,7 @@ static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 			return err;
 	}
 
-	area = pmalloc_area_viewed(pool, nr, start && !prmem_unprotected ?
-				   PAGE_KERNEL_RO : PAGE_KERNEL);
+	area = pmalloc_area_viewed(pool, nr);
 	if (!area)
 		return -ENOMEM;
 
@@ -860,9 +869,9 @@ int pmalloc_destroy_pool(struct pmalloc_pool *pool)
 		head = prmem_page_of(id);
 		if (!head->view)
 			continue;
-		unmapped &= pmalloc_unmap_view(id);
 		start = min(start, head->view);
 		end = max(end, head->view + ((unsigned long)head->nr << PAGE_SHIFT));
+		unmapped &= pmalloc_unmap_view(id, head->view);
 	}
 	/* vunmap() leaves it to later to flush, but then this is somebody else's memory. */
 	if (end)

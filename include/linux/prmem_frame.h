@@ -31,6 +31,7 @@ extern struct prmem_frames prmem_frames;
 
 bool __prmem_refuse_map(unsigned long pfn, unsigned long nr);
 bool __prmem_refuse_free(unsigned long pfn, unsigned long nr);
+bool __prmem_refuse_unmap(unsigned long pfn, unsigned long addr);
 void prmem_frames_image(void);
 
 /* Most page frames are neither in the image nor where a block is: a short answer. */
@@ -93,12 +94,31 @@ static __always_inline bool prmem_refuse_free(const struct page *page, unsigned 
 	return (order || prmem_frame_near(pfn)) && __prmem_refuse_free(pfn, 1UL << order);
 }
 
+/**
+ * prmem_refuse_unmap - must the kernel go on mapping this page frame there?
+ * @pte: what it has there
+ * @addr: the address
+ *
+ * For vunmap(): what a pool has by an address of vmalloc would be replaced by whatever is
+ * mapped there next.  If the answer is yes, it has been counted and reported.
+ *
+ * Context: Any but NMI.
+ *
+ * Return: true if @addr is where a pool has the page.
+ */
+static __always_inline bool prmem_refuse_unmap(pte_t pte, unsigned long addr)
+{
+	return pte_present(pte) && prmem_frame_near(pte_pfn(pte)) &&
+		__prmem_refuse_unmap(pte_pfn(pte), addr);
+}
+
 #else
 
 /* No functions, so that nothing is left of a question before the compiler has seen it. */
 #define prmem_refuse_map(pfn, nr)		(false && (pfn) && (nr))
 #define prmem_refuse_prot(prot, pfn, nr)	(false && pgprot_val(prot) && (pfn) && (nr))
 #define prmem_refuse_free(page, order)		(false && (page) && (order))
+#define prmem_refuse_unmap(pte, addr)		(false && pte_val(pte) && (addr))
 
 static inline void prmem_frames_image(void)
 {

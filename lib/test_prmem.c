@@ -639,6 +639,30 @@ static int guarded(struct prmem_test_obj *obj, int leave)
 	return err;
 }
 
+/* What is attached to a function that a single write calls begins a batch. */
+static void prmem_test_batch_in_write(struct kunit *test)
+{
+	struct prmem_test *x = test->priv;
+	struct prmem_window w;
+	int err[3], off;
+
+	KUNIT_ASSERT_EQ(test, prmem_open(&w), 0);
+	err[0] = wr_begin();
+	err[1] = PTR_ERR_OR_ZERO(wr_edit(x->c, x->obj));
+	off = irqs_disabled();
+	err[2] = wr_assign(x->obj->q, 5);
+	prmem_close(&w);
+
+	KUNIT_EXPECT_EQ(test, err[0], -EPERM);
+	KUNIT_EXPECT_EQ(test, err[1], -EPERM);
+	KUNIT_EXPECT_TRUE(test, off);
+	KUNIT_EXPECT_EQ(test, err[2], 0);
+	KUNIT_EXPECT_EQ(test, x->obj->q, 5);
+	KUNIT_EXPECT_FALSE(test, irqs_disabled());
+	KUNIT_EXPECT_EQ(test, wr_begin(), 0);
+	wr_end();
+}
+
 static void prmem_test_batch_guard(struct kunit *test)
 {
 	struct prmem_test *x = test->priv;
@@ -889,6 +913,7 @@ static struct kunit_case prmem_cases[] = {
 	KUNIT_CASE(prmem_test_atomic_every_form),
 	KUNIT_CASE(prmem_test_atomic_converts),
 	KUNIT_CASE(prmem_test_batch),
+	KUNIT_CASE(prmem_test_batch_in_write),
 	KUNIT_CASE(prmem_test_batches_nest),
 	KUNIT_CASE(prmem_test_batch_guard),
 	KUNIT_CASE(prmem_test_batch_is_bounded),

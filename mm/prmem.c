@@ -925,6 +925,13 @@ static __always_inline int prmem_begin(unsigned long caller)
 		b->caller = caller;
 		b->corrupt = 0;
 		temporary_mm_lend(w.prev, caller);
+	} else if (unlikely(!b->depth)) {
+		/*
+		 * In the window of a single write, which is no batch: a kprobe, or whatever
+		 * else is attached there.  Its end is not the caller's to decide.
+		 */
+		prmem_close(&w);
+		return -EPERM;
 	}
 	b->depth++;
 
@@ -943,7 +950,8 @@ static __always_inline int prmem_begin(unsigned long caller)
  *
  * Context: Any but NMI.
  *
- * Return: 0; or -EPERM in an NMI, before there are windows, or nested in that way twice.
+ * Return: 0; or -EPERM in an NMI, before there are windows, nested in that way twice, or in
+ * the window of a single write, as a kprobe may be.
  */
 int wr_begin(void)
 {

@@ -48,6 +48,7 @@ struct module;
 #define __aligned(x) __attribute__((__aligned__(x)))
 #define BUILD_BUG_ON_ZERO(e) ((int)sizeof(struct { int: -!!(e); }))
 #define unlikely(x) (x)
+#define __same_type(a, b) __builtin_types_compatible_p(typeof(a), typeof(b))
 #define max(a, b) ((a) > (b) ? (a) : (b))
 #define rcu_check_sparse(p, space)
 #define rcu_assign_pointer(p, v) do { (p) = (v); } while (0)
@@ -213,6 +214,15 @@ class MustCheck(unittest.TestCase):
 
     def test_clang(self):
         self.ask("clang")
+
+    def test_of_no_known_size(self):
+        """A pointer to void leads to an object of one byte, as far as the compiler knows."""
+        for protected in (True, False):
+            for text in ("if (wr_update(cache, where, where)) result = 1", "if (wr_edit(cache, where)) result = 1"):
+                for objects in (OBJECT, CONST):
+                    status, said, _ = self.say("gcc", protected, objects, [text])
+                    self.assertNotEqual(status, 0, f"{text}, {protected}")
+                    self.assertIn("static assertion failed", said)
 
     def test_stores_gcc(self):
         self.ask_about_stores("gcc", "read-only object", "discards 'const' qualifier")

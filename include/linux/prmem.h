@@ -111,6 +111,17 @@ static __always_inline void __wr_set(void *p, u64 bits, size_t size)
 		      sizeof(x) == 4 || sizeof(x) == 8,			\
 		      "not the size of a register: use wr_memcpy()")
 
+/* What a pointer to void leads to has a size of 1, and it is not known what it is. */
+#define __wr_assert_object(x)						\
+	static_assert(!__same_type(x, void) && !__same_type(x, const void), \
+		      "the type of the object is not known: use wr_memcpy()")
+
+#define __wr_object_size(obj)						\
+({									\
+	__wr_assert_object(*(obj));					\
+	sizeof(*(obj));							\
+})
+
 /*
  * Objects are reached through pointers to const, so that a store that was forgotten does
  * not compile.  Where something may be stored nevertheless, this is it.
@@ -381,6 +392,7 @@ __wr_result(({								\
 	typeof(obj) __wr_obj = (obj);					\
 	const typeof(*__wr_obj) *__wr_src = (src);			\
 									\
+	__wr_assert_object(*__wr_obj);					\
 	__wr_copy((c), __wr_obj, __wr_src, sizeof(*__wr_obj));		\
 }))
 
@@ -398,7 +410,7 @@ __wr_result(({								\
  * ERR_PTR() as wr_assign(), with no batch begun.
  */
 #define wr_edit(c, obj)							\
-	((typeof(obj))__wr_edit((c), (obj), sizeof(*(typeof(obj))NULL)))
+	((typeof(obj))__wr_edit((c), (obj), __wr_object_size(obj)))
 
 /**
  * wr_edit_bytes - begin a batch of plain writes to a piece of memory
@@ -636,11 +648,13 @@ __wr_plain(({								\
 	typeof(obj) __wr_obj = (obj);					\
 	const typeof(*__wr_obj) *__wr_src = (src);			\
 									\
+	__wr_assert_object(*__wr_obj);					\
 	(void)(c);							\
 	memcpy((void *)__wr_obj, __wr_src, sizeof(*__wr_obj));		\
 }))
 
-#define wr_edit(c, obj)			((typeof(obj))__wr_edit((c), (obj)))
+#define wr_edit(c, obj)							\
+	((typeof(obj))__wr_edit((c), (obj), __wr_object_size(obj)))
 
 #define wr_xchg(ptr, value, oldp)					\
 __wr_plain(({								\
@@ -697,7 +711,8 @@ static __always_inline int __wr_cmpxchg(void *p, void *oldp, u64 bits, size_t si
 	}
 }
 
-static inline void *__must_check __wr_edit(const struct wr_cache *c, const void *obj)
+static inline void *__must_check __wr_edit(const struct wr_cache *c, const void *obj,
+					   size_t size)
 {
 	return (void *)obj;
 }

@@ -267,6 +267,8 @@ static int prmem_walk_all(void *data)
 	if (atomic_inc_return(&prmem_cpus_stopped) != num_online_cpus())
 		return 0;
 
+	/* Nobody protects any memory while the machine stands still. */
+	prmem_find_places();
 	prmem_walk_root(found, init_mm.pgd, &init_mm, NULL);
 	prmem_walk_user_root(found, init_mm.pgd, &init_mm);
 
@@ -318,9 +320,8 @@ int prmem_check(struct prmem_check *result)
 	cpus_read_lock();
 	/* Tables of memory that is being removed are freed before they are cleared. */
 	get_online_mems();
-	/* Nobody is about to protect some memory, or to give it back. */
+	/* Nobody is about to give memory back. */
 	scoped_guard(mutex, &prmem_mutex) {
-		prmem_find_places();
 		atomic_set(&prmem_cpus_stopped, 0);
 		stop_machine_cpuslocked(prmem_walk_all, result, cpu_online_mask);
 	}

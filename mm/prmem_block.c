@@ -313,6 +313,7 @@ static int prmem_fill_block(unsigned int slot, unsigned long pfn, unsigned int n
 	rw->pfn = pfn;
 	rw->nr_meta = nr_meta;
 	atomic_set(&rw->free, nr - nr_meta);
+	atomic_add(nr - nr_meta, &prmem_nr_free);
 	/* Pairs with smp_load_acquire() in prmem_block_has(). */
 	smp_store_release(&rw->nr_pages, nr);
 	set_bit(slot, prmem_rw(prmem_slots_free));
@@ -347,20 +348,23 @@ static int prmem_add_block(unsigned int order)
 
 	for (i = 0; i < nr; i++)
 		set_page_private(page + i, slot);
+	/*
+	 * Objects may hold the only pointer to something.  As soon as the block is filled,
+	 * others may give it back.
+	 */
+	kmemleak_alloc(block, PAGE_SIZE << order, 0, GFP_KERNEL);
 	err = prmem_fill_block(slot, page_to_pfn(page), nr, nr_meta);
 	if (err)
-		goto unmap;
+		goto forget;
 
-	/* Objects may hold the only pointer to something. */
-	kmemleak_alloc(block, PAGE_SIZE << order, 0, GFP_KERNEL);
-	atomic_add(nr - nr_meta, &prmem_nr_free);
 	/* For the one who has not found enough elsewhere. */
 	WRITE_ONCE(prmem_last_slot, slot);
 	trace_prmem_protect(block, nr, true);
 
 	return 0;
 
-unmap:
+forget:
+	kmemleak_free(block);
 	prmem_unmap_slots(&gone, 1);
 free:
 	wr_block_free(block, order);

@@ -17,6 +17,7 @@
 #include <linux/set_memory.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/stop_machine.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
@@ -33,6 +34,8 @@ struct attack_test {
 };
 
 static DEFINE_WR_CACHE(prmem_test_victims, struct prmem_test_obj);
+
+static u64 prmem_test_static_victim __wr_after_init;
 
 static int attack_init(struct kunit *test)
 {
@@ -510,6 +513,35 @@ static void set_links_to(struct kunit *test, u64 *victim, struct hlist_node *min
  * Links in ordinary memory that lead to what is no link.  Lists with a head have the
  * checks of list_debug.c in addition, which are loud.
  */
+/* With all other CPUs standing still, since they use it, too. */
+static int forge_phys_base(void *buf)
+{
+	unsigned long was = phys_base;
+	bool object;
+
+	phys_base += (unsigned long)buf - (unsigned long)lm_alias(__start_wr_after_init);
+	object = is_pmalloc_object(buf, sizeof(u64));
+	phys_base = was;
+
+	return object;
+}
+
+static void prmem_test_forged_phys_base(struct kunit *test)
+{
+	void *buf;
+
+	prmem_test_need_protection(test);
+	if (system_state < SYSTEM_RUNNING)
+		kunit_skip(test, ".rodata is not read-only before user space runs");
+
+	buf = (void *)__get_free_page(GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, buf);
+	KUNIT_EXPECT_EQ(test, stop_machine(forge_phys_base, buf, NULL), 0);
+	/* And what is there is found there. */
+	KUNIT_EXPECT_TRUE(test, is_pmalloc_object(lm_alias(&prmem_test_static_victim), 8));
+	free_page((unsigned long)buf);
+}
+
 static void prmem_test_forged_links(struct kunit *test)
 {
 	struct attack_test *x = test->priv;
@@ -788,6 +820,7 @@ static struct kunit_case prmem_attack_cases[] = {
 	KUNIT_CASE(prmem_test_forged_allocator_hints),
 	KUNIT_CASE(prmem_test_forged_batch),
 	KUNIT_CASE(prmem_test_forged_readonly),
+	KUNIT_CASE(prmem_test_forged_phys_base),
 	KUNIT_CASE(prmem_test_forged_links),
 	KUNIT_CASE(prmem_test_more_tables),
 	KUNIT_CASE(prmem_test_block_is_wiped),

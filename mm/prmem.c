@@ -12,6 +12,7 @@
 #include <linux/export.h>
 #include <linux/hardirq.h>
 #include <linux/init.h>
+#include <linux/prmem_frame.h>
 #include <linux/ratelimit.h>
 #include <linux/set_memory.h>
 #include <linux/uaccess.h>
@@ -356,6 +357,19 @@ prmem_check_static(const struct wr_cache *c, unsigned long addr, size_t n)
 }
 
 /*
+ * Where the direct map has the section.  Once it is protected, what says so is as well:
+ * lm_alias() asks phys_base, which is not.
+ */
+static unsigned long prmem_section_alias(void)
+{
+	if (unlikely(!READ_ONCE(prmem_frames.nr_image)))
+		return (unsigned long)lm_alias(__start_wr_after_init);
+
+	return (unsigned long)pfn_to_kaddr(prmem_frames.image) +
+	       (__start_wr_after_init - _text);
+}
+
+/*
  * All pages of a range.  In the direct map the page after one of a pool can be
  * anybody's.
  */
@@ -375,7 +389,7 @@ enum prmem_refusal prmem_check_range(const struct wr_cache *c, const void *p, si
 		return prmem_check_static(c, (unsigned long)p, n);
 
 	/* The image is in the direct map as well, but the window does not start there. */
-	offset = (unsigned long)p - (unsigned long)lm_alias(__start_wr_after_init);
+	offset = (unsigned long)p - prmem_section_alias();
 	if (offset < __end_wr_after_init - __start_wr_after_init)
 		return write ? PRMEM_BAD_ADDRESS :
 			prmem_check_static(c, (unsigned long)__start_wr_after_init + offset, n);

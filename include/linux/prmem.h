@@ -113,13 +113,15 @@ static __always_inline void __wr_set(void *p, u64 bits, size_t size)
 
 /* What a pointer to void leads to has a size of 1, and it is not known what it is. */
 #define __wr_assert_object(x)						\
-	static_assert(!__same_type(x, void) && !__same_type(x, const void), \
+	static_assert(!__same_type(x, void),				\
 		      "the type of the object is not known: use wr_memcpy()")
 
-#define __wr_object_size(obj)						\
+#define __wr_object_size(type)						\
 ({									\
-	__wr_assert_object(*(obj));					\
-	sizeof(*(obj));							\
+	typeof(type) __wr_o;						\
+									\
+	__wr_assert_object(*__wr_o);					\
+	sizeof(*__wr_o);						\
 })
 
 /*
@@ -410,7 +412,7 @@ __wr_result(({								\
  * ERR_PTR() as wr_assign(), with no batch begun.
  */
 #define wr_edit(c, obj)							\
-	((typeof(obj))__wr_edit((c), (obj), __wr_object_size(obj)))
+	((typeof(obj))__wr_edit((c), (obj), __wr_object_size(typeof(obj))))
 
 /**
  * wr_edit_bytes - begin a batch of plain writes to a piece of memory
@@ -654,7 +656,7 @@ __wr_plain(({								\
 }))
 
 #define wr_edit(c, obj)							\
-	((typeof(obj))__wr_edit((c), (obj), __wr_object_size(obj)))
+	((typeof(obj))__wr_edit((c), (obj), __wr_object_size(typeof(obj))))
 
 #define wr_xchg(ptr, value, oldp)					\
 __wr_plain(({								\

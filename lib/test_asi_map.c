@@ -10,6 +10,8 @@
 
 #include <asm/espfix.h>
 
+#include <asm/sections.h>
+
 #include "test_asi.h"
 
 #ifdef CONFIG_X86_ESPFIX64
@@ -163,6 +165,35 @@ static void asi_test_map_pages(struct kunit *test)
 }
 
 /* Memory that is freed stays mapped in the domain, and a debug kernel tells. */
+static int count_free(const struct pg_table_leaf *leaf, void *arg)
+{
+	unsigned long pfn = PHYS_PFN(leaf->pa), nr = page_level_size(leaf->level) >> PAGE_SHIFT;
+	unsigned long *counts = arg;
+
+	while (nr--) {
+		counts[0]++;
+		counts[1] += !PageReserved(pfn_to_page(pfn++));
+	}
+
+	return 0;
+}
+
+/* Of the image nothing that the kernel has given back: that is anybody's memory. */
+static void asi_test_map_kernel_not_freed(struct kunit *test)
+{
+	struct asi *asi = asi_test_create(ASI_FAULT_ABORT);
+	unsigned long counts[2] = {};
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, asi);
+	KUNIT_EXPECT_EQ(test, asi_map_kernel(asi), 0);
+	KUNIT_EXPECT_EQ(test, pg_table_walk(asi_pg_table(asi), (unsigned long)_text,
+					    ALIGN((unsigned long)_end, PMD_SIZE), count_free,
+					    counts), 0);
+	asi_destroy(asi);
+	KUNIT_EXPECT_GT(test, counts[0], PFN_DOWN(_etext - _text));
+	KUNIT_EXPECT_EQ(test, counts[1], 0);
+}
+
 static void asi_test_free_mapped(struct kunit *test)
 {
 #ifdef CONFIG_DEBUG_ASI_FREE
@@ -202,6 +233,7 @@ static struct kunit_case asi_map_cases[] = {
 	KUNIT_CASE(asi_test_table_of_another),
 	KUNIT_CASE(asi_test_unmap_part_of_page),
 	KUNIT_CASE(asi_test_map_pages),
+	KUNIT_CASE(asi_test_map_kernel_not_freed),
 	KUNIT_CASE(asi_test_free_mapped),
 	KUNIT_CASE(asi_test_nothing_left),
 	{}

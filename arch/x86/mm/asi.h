@@ -87,6 +87,9 @@ extern atomic_long_t asi_refusals[ASI_NR_REFUSALS];
 extern atomic_long_t asi_freed_mapped;	/* with CONFIG_DEBUG_ASI_FREE */
 extern const struct pg_table_ops asi_pg_table_ops;
 
+/* Of the image; freed when the kernel has booted. */
+extern char __smp_locks[], __smp_locks_end[];
+
 int asi_refuse(const struct asi *asi, enum asi_refusal why, unsigned long caller);
 
 int asi_map_entry_set(struct asi *asi, struct pg_table *pgt);

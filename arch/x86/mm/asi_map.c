@@ -17,7 +17,9 @@
 #include <asm/apic.h>
 #include <asm/cpu_entry_area.h>
 #include <asm/fixmap.h>
+#include <asm/mem_encrypt.h>
 #include <asm/sections.h>
+#include <asm/setup.h>
 #include <asm/trap_pf.h>
 
 #include "asi.h"
@@ -540,6 +542,36 @@ int asi_map_task(struct asi *asi)
 }
 EXPORT_SYMBOL_GPL(asi_map_task);
 
+/*
+ * The image but for what the kernel has given back of it, and goes on mapping there: other
+ * people's memory by now.
+ */
+static int asi_share_image(struct pg_table *pgt)
+{
+	const struct {
+		unsigned long start, end;
+	} holes[] = {
+		{ (unsigned long)__smp_locks, (unsigned long)__smp_locks_end },
+#ifdef CONFIG_AMD_MEM_ENCRYPT
+		{ (unsigned long)__start_bss_decrypted_unused,
+		  (unsigned long)__end_bss_decrypted },
+#endif
+	};
+	unsigned long start = (unsigned long)_text;
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(holes); i++) {
+		err = asi_share(pgt, start, holes[i].start, PG_TABLE_LEAF);
+		if (err)
+			return err;
+		start = holes[i].end;
+	}
+
+	/* What nobody has wanted of the brk has never been reserved. */
+	return asi_share(pgt, start, _brk_end, PG_TABLE_LEAF);
+}
+
 /**
  * asi_map_kernel - map what ordinary kernel code uses all the time
  * @asi: the domain
@@ -565,7 +597,7 @@ int asi_map_kernel(struct asi *asi)
 	if (!asi)
 		return asi_refuse(asi, ASI_BAD_ARG, _RET_IP_);
 
-	err = asi_share(asi->pgt, (unsigned long)_text, (unsigned long)_end, PG_TABLE_LEAF);
+	err = asi_share_image(asi->pgt);
 	if (err)
 		return err;
 

@@ -11,6 +11,7 @@
 #include <asm/espfix.h>
 
 #include <asm/sections.h>
+#include <asm/trap_pf.h>
 
 #include "test_asi.h"
 
@@ -165,6 +166,23 @@ static void asi_test_map_pages(struct kunit *test)
 }
 
 /* Memory that is freed stays mapped in the domain, and a debug kernel tells. */
+/* Which faults come of an entry of the TLB that is too old. */
+static void asi_test_allows(struct kunit *test)
+{
+	unsigned long rw = (unsigned long)&asi_test_nr_faults, text = (unsigned long)_text;
+	struct pg_table *k = &kernel_pg_table;
+
+	KUNIT_EXPECT_TRUE(test, asi_allows(k, rw, 0));
+	KUNIT_EXPECT_TRUE(test, asi_allows(k, rw, X86_PF_WRITE));
+	KUNIT_EXPECT_TRUE(test, asi_allows(k, rw, X86_PF_WRITE | X86_PF_PROT));
+	KUNIT_EXPECT_TRUE(test, asi_allows(k, text, X86_PF_INSTR | X86_PF_PROT));
+	KUNIT_EXPECT_FALSE(test, asi_allows(k, rw, X86_PF_INSTR | X86_PF_PROT));
+	KUNIT_EXPECT_FALSE(test, asi_allows(k, rw, X86_PF_PROT));
+	KUNIT_EXPECT_FALSE(test, asi_allows(k, rw, X86_PF_USER));
+	KUNIT_EXPECT_FALSE(test, asi_allows(k, rw, X86_PF_RSVD | X86_PF_PROT));
+	KUNIT_EXPECT_FALSE(test, asi_allows(k, 0x1000, 0));
+}
+
 static int count_free(const struct pg_table_leaf *leaf, void *arg)
 {
 	unsigned long pfn = PHYS_PFN(leaf->pa), nr = page_level_size(leaf->level) >> PAGE_SHIFT;
@@ -233,6 +251,7 @@ static struct kunit_case asi_map_cases[] = {
 	KUNIT_CASE(asi_test_table_of_another),
 	KUNIT_CASE(asi_test_unmap_part_of_page),
 	KUNIT_CASE(asi_test_map_pages),
+	KUNIT_CASE(asi_test_allows),
 	KUNIT_CASE(asi_test_map_kernel_not_freed),
 	KUNIT_CASE(asi_test_free_mapped),
 	KUNIT_CASE(asi_test_nothing_left),

@@ -678,6 +678,10 @@ bool asi_allows(struct pg_table *pgt, unsigned long address, unsigned long error
 	if (error_code & ~(X86_PF_PROT | X86_PF_WRITE | X86_PF_INSTR))
 		return false;
 
+	/* No older entry is to blame if a present page can't be read: SMAP does not allow it. */
+	if (error_code == X86_PF_PROT)
+		return false;
+
 	if (error_code & X86_PF_WRITE && !(pgprot_val(leaf.prot) & _PAGE_RW))
 		return false;
 

@@ -125,7 +125,9 @@ static void report_from(struct kunit *test, enum asi_fault_policy policy, bool i
 	snprintf(report.text, sizeof(report.text), "report %d, %s, interrupts %s", ++number,
 		 policies[policy], irqs_off ? "off" : "on");
 	init_completion(&report.done);
-	task = kthread_run(report_thread, NULL, "asi_kunit_says");
+	/* Not where others are that have something to do with it, see asi_test_backtrace(). */
+	task = kthread_run_on_cpu(report_thread, NULL, cpumask_last(cpu_online_mask),
+				  "asi_kunit/%u");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
 	/* If the console hangs, the thread stays in there. */
 	KUNIT_ASSERT_NE(test, wait_for_completion_timeout(&report.done, 20 * HZ), 0UL);
@@ -317,7 +319,8 @@ static void asi_test_backtrace(struct kunit *test)
 	init_completion(&backtrace.done);
 	backtrace.cpu = -1;
 	backtrace.stop = 0;
-	task = kthread_run(ask_for_backtrace, NULL, "asi_kunit_asks");
+	task = kthread_run_on_cpu(ask_for_backtrace, NULL, cpumask_first(cpu_online_mask),
+				  "asi_kunit/%u");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, stop_asking, NULL), 0);
 	report_everywhere(test, backtrace_event, " report_in_session+");

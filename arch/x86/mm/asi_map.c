@@ -5,6 +5,7 @@
 #include <linux/asi.h>
 #include <linux/export.h>
 #include <linux/kasan.h>
+#include <linux/mem_encrypt.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/overflow.h>
@@ -17,7 +18,6 @@
 #include <asm/apic.h>
 #include <asm/cpu_entry_area.h>
 #include <asm/fixmap.h>
-#include <asm/mem_encrypt.h>
 #include <asm/sections.h>
 #include <asm/setup.h>
 #include <asm/trap_pf.h>

@@ -176,7 +176,6 @@ static void asi_test_allows(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, asi_allows(k, rw, X86_PF_WRITE));
 	KUNIT_EXPECT_TRUE(test, asi_allows(k, rw, X86_PF_WRITE | X86_PF_PROT));
 	KUNIT_EXPECT_TRUE(test, asi_allows(k, text, X86_PF_INSTR | X86_PF_PROT));
-	KUNIT_EXPECT_FALSE(test, asi_allows(k, rw, X86_PF_INSTR | X86_PF_PROT));
 	KUNIT_EXPECT_FALSE(test, asi_allows(k, rw, X86_PF_PROT));
 	KUNIT_EXPECT_FALSE(test, asi_allows(k, rw, X86_PF_USER));
 	KUNIT_EXPECT_FALSE(test, asi_allows(k, rw, X86_PF_RSVD | X86_PF_PROT));

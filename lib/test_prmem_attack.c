@@ -655,12 +655,8 @@ static void prmem_test_block_is_wiped(struct kunit *test)
  * Another CPU has written to memory before it was protected.  It does not write CR3 until it
  * tries again, so that its TLB has what it had, but for what has been flushed.
  */
-#define NR_STALE	8
-
 static struct {
-	u64 *p[NR_STALE];	/* what it has written to */
-	int nr;
-	u64 *again;		/* what it tries again, or NULL */
+	u64 *p;
 	int step;
 	long before, after;
 } stale;
@@ -682,16 +678,14 @@ static bool stale_wait(int step)
 static int stale_thread(void *reads)
 {
 	u64 val = 1;
-	int i;
 
-	for (i = 0; i < stale.nr; i++)
-		stale.before |= copy_to_kernel_nofault(stale.p[i], &val, sizeof(val));
+	stale.before = copy_to_kernel_nofault(stale.p, &val, sizeof(val));
 	/* Pairs with stale_wait(). */
 	smp_store_release(&stale.step, 1);
-	if (stale_wait(2) && stale.again) {
+	if (stale_wait(2)) {
 		val = 2;
-		stale.after = reads ? copy_from_kernel_nofault(&val, stale.again, sizeof(val)) :
-				      copy_to_kernel_nofault(stale.again, &val, sizeof(val));
+		stale.after = reads ? copy_from_kernel_nofault(&val, stale.p, sizeof(val)) :
+				      copy_to_kernel_nofault(stale.p, &val, sizeof(val));
 	}
 	/* The same. */
 	smp_store_release(&stale.step, 3);
@@ -699,15 +693,13 @@ static int stale_thread(void *reads)
 	return 0;
 }
 
-/* Let another CPU write to what is in @p; then it waits until stale_end(). */
-static void stale_begin(struct kunit *test, u64 **p, int nr, bool reads)
+/* Let another CPU write to @p; then it waits until stale_end(). */
+static void stale_begin(struct kunit *test, u64 *p, bool reads)
 {
 	struct task_struct *t;
 
-	memset(&stale, 0, sizeof(stale));
-	memcpy(stale.p, p, nr * sizeof(*p));
-	stale.nr = nr;
-	stale.again = p[0];
+	stale.p = p;
+	stale.step = 0;
 	stale.after = 1;
 	migrate_disable();
 	t = kthread_run_on_cpu(stale_thread, reads ? &stale : NULL, prmem_test_other_cpu(),
@@ -738,7 +730,7 @@ static void prmem_test_stale_view(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, pool);
 	obj = pmalloc(pool, sizeof(*obj));
 	KUNIT_ASSERT_NOT_NULL(test, obj);
-	stale_begin(test, &obj, 1, false);
+	stale_begin(test, obj, false);
 	KUNIT_EXPECT_EQ(test, pmalloc_protect_pool(pool), 0);
 	KUNIT_EXPECT_EQ(test, stale_end(test), prmem_unprotected ? 0 : -EFAULT);
 	KUNIT_EXPECT_EQ(test, *obj, prmem_unprotected ? 2 : 1);
@@ -759,55 +751,9 @@ static void prmem_test_stale_view_gone(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
 		kunit_skip(test, "the pool has no view");
 	}
-	stale_begin(test, &obj, 1, true);
+	stale_begin(test, obj, true);
 	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
 	KUNIT_EXPECT_EQ(test, stale_end(test), -EFAULT);
-}
-
-/* Which of the blocks that were free a moment ago it gets, nobody knows. */
-static u64 *stale_find(void *block)
-{
-	int i;
-
-	for (i = 0; i < stale.nr; i++) {
-		if (stale.p[i] == block)
-			return block;
-	}
-
-	return NULL;
-}
-
-static void prmem_test_stale_block(struct kunit *test)
-{
-	void **block;
-	u64 *p[NR_STALE];
-	long after;
-	int i, n = 0;
-
-	prmem_test_need_cpus(test);
-	block = kunit_kcalloc(test, 4 * NR_STALE, sizeof(*block), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, block);
-	for (i = 0; i < NR_STALE; i++) {
-		p[n] = (u64 *)__get_free_pages(GFP_KERNEL | __GFP_NOWARN, WR_BLOCK_ORDER);
-		n += !!p[n];
-	}
-	if (!n)
-		kunit_skip(test, "needs 2 MiB in one piece");
-	stale_begin(test, p, n, false);
-	stale.again = NULL;
-	while (n--)
-		free_pages((unsigned long)p[n], WR_BLOCK_ORDER);
-	for (n = 0; n < 4 * NR_STALE && !stale.again; n++) {
-		block[n] = wr_block_alloc(WR_BLOCK_ORDER, WR_BLOCK_RO);
-		stale.again = stale_find(block[n]);
-	}
-	/* Somebody else's memory is not written to. */
-	after = stale_end(test);
-	while (n--)
-		wr_block_free(block[n], WR_BLOCK_ORDER);
-	if (!stale.again)
-		kunit_skip(test, "the block was another one");
-	KUNIT_EXPECT_EQ(test, after, -EFAULT);
 }
 
 static struct kunit_case prmem_attack_cases[] = {
@@ -826,7 +772,6 @@ static struct kunit_case prmem_attack_cases[] = {
 	KUNIT_CASE(prmem_test_block_is_wiped),
 	KUNIT_CASE(prmem_test_stale_view),
 	KUNIT_CASE(prmem_test_stale_view_gone),
-	KUNIT_CASE(prmem_test_stale_block),
 	KUNIT_CASE(prmem_test_walker_is_clean),
 	{}
 };

@@ -107,7 +107,9 @@ all: ;
 
 
 def listed(tree, objdir, folder):
-    """The objects of @folder that its Makefile names, for the configuration in @objdir."""
+    """The objects of @folder that its Makefile names, for the configuration in @objdir; none where there is no such folder."""
+    if not (Path(tree) / folder).exists():
+        return set()
     name = "Kbuild" if (Path(tree) / folder / "Kbuild").exists() else "Makefile"
     proc = subprocess.run(["make", "-s", "-r", "-R", "-f", "-", f"obj={folder}", f"file={name}", "all"], cwd=objdir, input=LISTED,
                           text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

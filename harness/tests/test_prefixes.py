@@ -81,6 +81,18 @@ class Kernel(unittest.TestCase):
         self.write(self.tree / "samples/ours/module.c", "")
         self.assertEqual(prefix.wanted(["samples/ours/module.c"]), ["samples/ours/module.o"])
 
+    def test_a_folder_of_a_later_patch(self):
+        """What the whole build has from there is no part of this prefix."""
+        self.compile(self.whole, "samples/later/x.c", "int later(void) { return 0; }")
+        names = [*map(kbuild.object_of, OBJECTS), "samples/later/x.o"]
+        (self.whole / "vmlinux.a").unlink()
+        subprocess.run(["ar", "rcsT", "vmlinux.a", *names], cwd=self.whole, check=True)
+        subprocess.run(["ld", "-r", "-o", "vmlinux.o", *names], cwd=self.whole, check=True)
+        self.prefix = prefixes.Prefix("debug", self.base)
+        self.touched.add("samples/later/x.c")
+        self.assertEqual(self.judge(["mm/old.c", "mm/ours.c"]), "")
+        self.assertIn("nothing defines: later", self.judge(["mm/old.c"], old="extern int later(void); int old(void) { return later(); }"))
+
     def test_what_a_later_patch_defines(self):
         problem = self.judge(["mm/old.c", "mm/ours.c"], old="extern int later(void); int old(void) { return later(); }")
         self.assertIn("nothing defines: later", problem)

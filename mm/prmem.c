@@ -896,24 +896,6 @@ int wr_memset(const void *dst, int c, size_t n)
 }
 EXPORT_SYMBOL_GPL(wr_memset);
 
-/*
- * A batch begins in the window of a temporary mm that is not prmem's, and that may be
- * in a batch itself.  This is put aside until the inner one ends.  More than that is a
- * caller who is lost.
- */
-static noinline __cold bool prmem_put_aside(const struct prmem_batch *b)
-{
-	struct prmem_batch *outer = this_cpu_ptr(&prmem_outer_batch);
-
-	if (!b->depth)
-		return true;
-	if (outer->depth)
-		return false;
-	*outer = *b;
-
-	return true;
-}
-
 static __always_inline int prmem_begin(unsigned long caller)
 {
 	struct prmem_window w;
@@ -940,10 +922,7 @@ static __always_inline int prmem_begin(unsigned long caller)
 		b->corrupt = 0;
 		temporary_mm_lend(w.prev, caller);
 	} else if (unlikely(!b->depth)) {
-		/*
-		 * In the window of a single write, which is no batch: a kprobe, or whatever
-		 * else is attached there.  Its end is not the caller's to decide.
-		 */
+		/* A kprobe in the window of a single write: its end is not the caller's. */
 		prmem_close(&w);
 		return -EPERM;
 	}

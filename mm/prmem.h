@@ -327,6 +327,7 @@ DECLARE_PER_CPU(struct prmem_batch, prmem_batch);
 DECLARE_PER_CPU(struct prmem_batch, prmem_outer_batch);
 
 void prmem_batch_too_long(struct prmem_batch *b);
+bool prmem_put_aside(const struct prmem_batch *b);
 
 /* Most pointers that __wr_links() sets at a time. */
 #define WR_MAX_LINKS		8

@@ -105,6 +105,24 @@ static __always_inline struct prmem_batch *prmem_this_batch(unsigned long caller
 	return NULL;
 }
 
+/*
+ * A batch begins in the window of a temporary mm that is not prmem's, and that may be
+ * in a batch itself.  This is put aside until the inner one ends.  More than that is a
+ * caller who is lost.
+ */
+bool prmem_put_aside(const struct prmem_batch *b)
+{
+	struct prmem_batch *outer = this_cpu_ptr(&prmem_outer_batch);
+
+	if (!b->depth)
+		return true;
+	if (outer->depth)
+		return false;
+	*outer = *b;
+
+	return true;
+}
+
 /**
  * wr_relax - let interrupts in, in the middle of a batch
  *

@@ -50,10 +50,13 @@ WAIT = """
 
 
 def eventually(condition, seconds=60):
+    """Did it hold once?"""
     end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
+    while not condition():
+        if time.monotonic() > end:
+            return False
         time.sleep(0.05)
-    return condition()
+    return True
 
 
 class SessionCase(unittest.TestCase):

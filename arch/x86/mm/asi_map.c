@@ -659,10 +659,6 @@ int asi_unmap(struct asi *asi, const void *addr, size_t size)
 
 	err = pg_table_unmap(asi->pgt, (unsigned long)addr & PAGE_MASK, PAGE_ALIGN(end + 1));
 
-	/* If another has just unmapped it, he may not have flushed yet. */
-	if (!err)
-		asi_flush(asi);
-
 	return err == -EBUSY ? asi_refuse(asi, ASI_BAD_TABLE, _RET_IP_) : err;
 }
 EXPORT_SYMBOL_GPL(asi_unmap);

@@ -604,12 +604,45 @@ static void source_test_whole(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, test_mapped(x->dst, page));
 }
 
+static struct {
+	int flushes;
+	int err;
+} early;
+
+/* Another one unmaps the range before this has flushed. */
+static void early_flush(struct pg_table *pgt, unsigned long start, unsigned long end)
+{
+	if (!early.flushes++)
+		early.err = pg_table_unmap(pgt, start, end);
+}
+
+static const struct pg_table_ops early_ops = { .flush = early_flush };
+
+/* Who finds nothing to unmap must not be told that nobody uses it any more. */
+static void source_test_unmap_before_flush(struct kunit *test)
+{
+	struct pg_table *pgt = pg_table_create("test_early", &early_ops, NULL);
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(pgt));
+	early.flushes = 0;
+	early.err = 1;
+	KUNIT_EXPECT_EQ(test, pg_table_map(pgt, TEST_BASE, 0x1000, 1, TEST_PROT_RO), 0);
+	KUNIT_EXPECT_EQ(test, pg_table_unmap(pgt, TEST_BASE, TEST_BASE + PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, early.err, 0);
+	KUNIT_EXPECT_EQ(test, early.flushes, 2);
+	/* Now there is nothing to wait for. */
+	KUNIT_EXPECT_EQ(test, pg_table_unmap(pgt, TEST_BASE, TEST_BASE + PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, early.flushes, 2);
+	pg_table_free(pgt);
+}
+
 static struct kunit_case pg_table_source_cases[] = {
 	KUNIT_CASE(source_test_split),
 	KUNIT_CASE(source_test_attribute),
 	KUNIT_CASE(source_test_split_no_memory),
 	KUNIT_CASE(source_test_split_1g),
 	KUNIT_CASE(source_test_direct_map),
+	KUNIT_CASE(source_test_unmap_before_flush),
 	KUNIT_CASE(source_test_vfree),
 	KUNIT_CASE(source_test_vunmap_and_reuse),
 	KUNIT_CASE(source_test_huge_vmap),

@@ -210,15 +210,24 @@ static void pg_table_finish(struct pg_table_op *op)
 	struct pg_table *pgt = op->pgt;
 	unsigned long end = op->last + 1;
 	struct ptdesc *pt, *next;
+	bool flush = op->changed;
 
-	if (op->changed)
+	/*
+	 * What this was to unmap, another may have unmapped, and not flushed yet: then the
+	 * range is flushed here as well.  The acquire pairs with the release below.
+	 */
+	if (op->visit == pg_visit_unmap)
+		flush |= !!atomic_read_acquire(&pgt->unflushed);
+	if (op->changed) {
+		atomic_inc(&pgt->unflushed);
 		pg_table_bump(pgt);
+	}
 	if (pg_table_has_clones(pgt))
 		pg_table_tell(pgt, op->start, op->last, pg_visit_changed, op->changed);
 
 	mutex_unlock(&pgt->mutex);
 
-	if (op->changed) {
+	if (flush) {
 		if (pgt->ops && pgt->ops->flush)
 			pgt->ops->flush(pgt, op->start, end);
 		if (atomic_read(&pgt->nr_clones)) {
@@ -226,6 +235,9 @@ static void pg_table_finish(struct pg_table_op *op)
 			pg_table_flush_clones(pgt, op->start, end);
 		}
 	}
+	/* After the flush; pairs with the acquire above, of who finds nothing to unmap. */
+	if (op->changed)
+		(void)atomic_fetch_dec_release(&pgt->unflushed);
 
 	/* The grace period is for pg_table_find(). */
 	list_for_each_entry_safe(pt, next, &op->doomed, pt_list)

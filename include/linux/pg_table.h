@@ -76,6 +76,7 @@ struct pg_table {
 	char			name[PG_TABLE_NAME_LEN];
 	/* private: */
 	atomic64_t		generation;
+	atomic_t		unflushed;	/* operations that have changed it */
 	const struct pg_table_ops *ops;
 	struct mutex		mutex;		/* one operation at a time */
 	raw_spinlock_t		lock;		/* entries, list and number of tables */

@@ -13,7 +13,7 @@ help:
 	@echo 'make run      build the patched kernel, boot it in QEMU and show what it protects'
 	@echo 'make shell    a prompt in the patched kernel'
 	@echo 'make test     everything: lint, builds, boots, mutants; ONLY=SCENARIO runs one scenario'
-	@echo 'make check    the part of make test that builds no kernel: seconds'
+	@echo 'make check    the part of make test that builds no kernel: a minute or some'
 	@echo 'make bench    count instructions, CR3 writes, flushes and IPIs, base and patched'
 	@echo 'make mutants  break the kernel on purpose, one defect at a time; each must turn a test red'
 	@echo 'make soak     the long form of the random tests and of the load: an hour'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""make check: everything that can be judged without building a kernel, in seconds.
+"""make check: everything that can be judged without building a kernel.
 
 A case is a function that returns None (pass) or the reason of its failure; it raises Skip with a reason
 when it cannot run here. make test reports the same cases.

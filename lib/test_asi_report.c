@@ -125,7 +125,7 @@ static void report_from(struct kunit *test, enum asi_fault_policy policy, bool i
 	snprintf(report.text, sizeof(report.text), "report %d, %s, interrupts %s", ++number,
 		 policies[policy], irqs_off ? "off" : "on");
 	init_completion(&report.done);
-	/* Not where others are that have something to do with it, see asi_test_backtrace(). */
+	/* Not where those are that print or ask meanwhile: they are on the first CPU. */
 	task = kthread_run_on_cpu(report_thread, NULL, cpumask_last(cpu_online_mask),
 				  "asi_kunit/%u");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
@@ -195,15 +195,11 @@ static int print_on(void *unused)
 static void asi_test_printk_contended(struct kunit *test)
 {
 	struct task_struct *task;
-	int cpu;
 
 	asi_test_need_cpus(test);
 	init_completion(&printer.done);
 	printer.stop = 0;
-	migrate_disable();
-	cpu = asi_test_other_cpu();
-	migrate_enable();
-	task = kthread_run_on_cpu(print_on, NULL, cpu, "asi_kunit/%u");
+	task = kthread_run_on_cpu(print_on, NULL, cpumask_first(cpu_online_mask), "asi_kunit/%u");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
 	report_everywhere(test, print_event, NULL);
 	WRITE_ONCE(printer.stop, 1);

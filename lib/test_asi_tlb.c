@@ -588,6 +588,14 @@ static void asi_test_map_percpu(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, gone, num_possible_cpus());
 }
 
+/* A page at an address that has just become free, or next to it, or NULL. */
+static u64 *vmalloc_at(u64 *old)
+{
+	return __vmalloc_node_range(PAGE_SIZE, 1, (unsigned long)old,
+				    (unsigned long)old + 2 * PAGE_SIZE, GFP_KERNEL,
+				    PAGE_KERNEL, 0, NUMA_NO_NODE, NULL);
+}
+
 /* What the kernel has freed is gone in the domain, also when the address is in use again. */
 static void asi_test_vfree_and_reuse(struct kunit *test)
 {
@@ -608,9 +616,7 @@ static void asi_test_vfree_and_reuse(struct kunit *test)
 		vm_unmap_aliases();
 		KUNIT_EXPECT_FALSE(test, touches(test, asi, old, 0));
 		/* The same address, with something that is nobody's business. */
-		new = __vmalloc_node_range(PAGE_SIZE, 1, (unsigned long)old,
-					   (unsigned long)old + 2 * PAGE_SIZE, GFP_KERNEL,
-					   PAGE_KERNEL, 0, NUMA_NO_NODE, NULL);
+		new = vmalloc_at(old);
 		if (!new)
 			continue;
 		again += new == old;
@@ -648,9 +654,7 @@ static void asi_test_shared_table(struct kunit *test)
 		vfree(old);
 		vm_unmap_aliases();
 		KUNIT_EXPECT_FALSE(test, touches(test, asi, old, 0));
-		new = __vmalloc_node_range(PAGE_SIZE, 1, (unsigned long)old,
-					   (unsigned long)old + 2 * PAGE_SIZE, GFP_KERNEL,
-					   PAGE_KERNEL, 0, NUMA_NO_NODE, NULL);
+		new = vmalloc_at(old);
 		if (!new)
 			continue;
 		again += new == old;

@@ -720,16 +720,26 @@ static long stale_end(struct kunit *test)
 	return stale.after;
 }
 
+/* Of a pool that is not protected yet. */
+static u64 *stale_object(struct kunit *test, struct pmalloc_pool **pool)
+{
+	u64 *obj;
+
+	*pool = pmalloc_create_pool(PMALLOC_MODE_WR);
+	KUNIT_ASSERT_NOT_NULL(test, *pool);
+	obj = pmalloc(*pool, sizeof(*obj));
+	KUNIT_ASSERT_NOT_NULL(test, obj);
+
+	return obj;
+}
+
 static void prmem_test_stale_view(struct kunit *test)
 {
 	struct pmalloc_pool *pool;
 	u64 *obj;
 
 	prmem_test_need_cpus(test);
-	pool = pmalloc_create_pool(PMALLOC_MODE_WR);
-	KUNIT_ASSERT_NOT_NULL(test, pool);
-	obj = pmalloc(pool, sizeof(*obj));
-	KUNIT_ASSERT_NOT_NULL(test, obj);
+	obj = stale_object(test, &pool);
 	stale_begin(test, obj, false);
 	KUNIT_EXPECT_EQ(test, pmalloc_protect_pool(pool), 0);
 	KUNIT_EXPECT_EQ(test, stale_end(test), prmem_unprotected ? 0 : -EFAULT);
@@ -743,10 +753,7 @@ static void prmem_test_stale_view_gone(struct kunit *test)
 	u64 *obj;
 
 	prmem_test_need_cpus(test);
-	pool = pmalloc_create_pool(PMALLOC_MODE_WR);
-	KUNIT_ASSERT_NOT_NULL(test, pool);
-	obj = pmalloc(pool, sizeof(*obj));
-	KUNIT_ASSERT_NOT_NULL(test, obj);
+	obj = stale_object(test, &pool);
 	if (!is_vmalloc_addr(obj)) {
 		KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
 		kunit_skip(test, "the pool has no view");

@@ -449,32 +449,6 @@ static __always_inline void prmem_account(const struct prmem_window *w, unsigned
 		prmem_batch_too_long(b);
 }
 
-/*
- * What is aligned is one store, of its full width.  It is a release for those who
- * read without a lock.
- */
-static __always_inline void prmem_store(void *dst, u64 val, size_t size)
-{
-	switch (size) {
-	case 8:
-		/* Pairs with the dependency or the acquire of a reader. */
-		smp_store_release((u64 *)dst, val);
-		break;
-	case 4:
-		/* Pairs with the dependency or the acquire of a reader. */
-		smp_store_release((u32 *)dst, val);
-		break;
-	case 2:
-		/* Pairs with the dependency or the acquire of a reader. */
-		smp_store_release((u16 *)dst, val);
-		break;
-	default:
-		/* Pairs with the dependency or the acquire of a reader. */
-		smp_store_release((u8 *)dst, val);
-		break;
-	}
-}
-
 static __always_inline bool prmem_scalar_ok(const void *p, size_t size)
 {
 	return (size == 8 || size == 4 || size == 2 || size == 1) &&
@@ -516,13 +490,13 @@ int __wr_store(const struct wr_cache *c, const void *p, u64 val, size_t size)
 		int err = prmem_no_window(p, _RET_IP_);
 
 		if (!err)
-			prmem_store((void *)p, val, size);
+			__wr_release((void *)p, val, size);
 		return err;
 	}
 
 	why = prmem_resolve(c, p, size, &alias);
 	if (likely(why == PRMEM_OK)) {
-		prmem_store(alias, val, size);
+		__wr_release(alias, val, size);
 		prmem_account(&w, size);
 	}
 	__prmem_close(&w);

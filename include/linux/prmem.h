@@ -65,7 +65,7 @@ static __always_inline int __must_check __wr_result(int err)
 	return err;
 }
 
-/* The bits of a scalar at @p, and the way back; the compiler knows @size. */
+/* The bits of a scalar at @p; the compiler knows @size. */
 static __always_inline u64 __wr_get(const void *p, size_t size)
 {
 	switch (size) {
@@ -77,24 +77,6 @@ static __always_inline u64 __wr_get(const void *p, size_t size)
 		return *(const u32 *)p;
 	default:
 		return *(const u64 *)p;
-	}
-}
-
-static __always_inline void __wr_set(void *p, u64 bits, size_t size)
-{
-	switch (size) {
-	case 1:
-		*(u8 *)p = bits;
-		break;
-	case 2:
-		*(u16 *)p = bits;
-		break;
-	case 4:
-		*(u32 *)p = bits;
-		break;
-	default:
-		*(u64 *)p = bits;
-		break;
 	}
 }
 
@@ -126,7 +108,8 @@ static __always_inline void __wr_set(void *p, u64 bits, size_t size)
 
 /*
  * Objects are reached through pointers to const, so that a store that was forgotten does
- * not compile.  Where something may be stored nevertheless, this is it.
+ * not compile.  Where something may be stored nevertheless, this is it: one store, of its
+ * full width, and a release for those who read without a lock.
  */
 static __always_inline void __wr_release(void *p, u64 bits, size_t size)
 {
@@ -684,6 +667,25 @@ __wr_result(({								\
 
 #define wr_memcpy(dst, src, n)		__wr_plain(memcpy((void *)(dst), src, n))
 #define wr_memset(dst, c, n)		__wr_plain(memset((void *)(dst), c, n))
+
+/* The way back from __wr_get(). */
+static __always_inline void __wr_set(void *p, u64 bits, size_t size)
+{
+	switch (size) {
+	case 1:
+		*(u8 *)p = bits;
+		break;
+	case 2:
+		*(u16 *)p = bits;
+		break;
+	case 4:
+		*(u32 *)p = bits;
+		break;
+	default:
+		*(u64 *)p = bits;
+		break;
+	}
+}
 
 static __always_inline u64 __wr_xchg(void *p, u64 bits, size_t size)
 {

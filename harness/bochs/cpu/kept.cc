@@ -76,7 +76,7 @@ void bx_kept_context_t::drop()
 
 // ---- what is kept by one processor ----
 
-bx_kept_t::bx_kept_t() : keeps(kept_keeps), pcid(0), noflush(false)
+bx_kept_t::bx_kept_t() : pcid(0), noflush(false)
 {
 }
 
@@ -102,7 +102,7 @@ void bx_kept_t::keep(bx_address laddr, const bx_kept_page_t &page, bool global)
 
 bool bx_kept_t::table(bx_address laddr, unsigned level, Bit64u *entry)
 {
-  if (! keeps || ! level)
+  if (! level)
     return false;
   std::unordered_map<Bit64u, Bit64u> &tables = contexts[pcid].tables[level];
   std::unordered_map<Bit64u, Bit64u>::iterator found = tables.find(kept_number(laddr, level));
@@ -115,8 +115,7 @@ bool bx_kept_t::table(bx_address laddr, unsigned level, Bit64u *entry)
 void bx_kept_t::keep_table(bx_address laddr, unsigned level, Bit64u entry)
 {
   // The walk that sees an entry first sets its accessed bit; none that uses what is kept writes to it.
-  if (keeps)
-    contexts[pcid].tables[level][kept_number(laddr, level)] = entry | 0x20;
+  contexts[pcid].tables[level][kept_number(laddr, level)] = entry | 0x20;
 }
 
 // "INVLPG ... invalidates any TLB entries that are for a page number corresponding to the linear address, ... associated
@@ -297,7 +296,7 @@ bool BX_CPU_C::kept_entry(bx_address laddr, unsigned level, bx_phy_address addr,
 bool BX_CPU_C::keeps_translations()
 {
   BX_CPU_THIS_PTR kept.pcid = BX_CPU_THIS_PTR cr4.get_PCIDE() ? BX_CPU_THIS_PTR cr3 & 0xfff : 0;
-  return BX_CPU_THIS_PTR kept.on() && ! BX_CPU_THIS_PTR in_vmx_guest && ! BX_CPU_THIS_PTR in_svm_guest && ! BX_CPU_THIS_PTR in_smm;
+  return kept_keeps && ! BX_CPU_THIS_PTR in_vmx_guest && ! BX_CPU_THIS_PTR in_svm_guest && ! BX_CPU_THIS_PTR in_smm;
 }
 
 // A walk has ended well.

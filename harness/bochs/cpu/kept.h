@@ -37,7 +37,6 @@ struct bx_kept_context_t {
 class bx_kept_t {
   std::unordered_map<Bit32u, bx_kept_context_t> contexts;
   bx_kept_context_t globals;
-  bool keeps;                   // anything at all
 
 public:
   Bit32u pcid;                  // of the context that is in use
@@ -45,7 +44,6 @@ public:
 
   bx_kept_t();
 
-  bool on() const { return keeps; }
   bx_kept_page_t *find(bx_address laddr);
   void keep(bx_address laddr, const bx_kept_page_t &page, bool global);
   bool table(bx_address laddr, unsigned level, Bit64u *entry);

@@ -225,7 +225,7 @@ static void race(void *info)
 static void prmem_test_forged_loaded_mm_racing(struct kunit *test)
 {
 	int i, err = 0, left = 0, writes = 0;
-	bool started = false;
+	bool started = false, marked = false;
 	struct racer r = {};
 	struct outcome o;
 	cycles_t begin;
@@ -246,6 +246,7 @@ static void prmem_test_forged_loaded_mm_racing(struct kunit *test)
 		if (left + atomic_long_read(&temp_mm_stats.forged) - f.was_forged >= NR_LOST)
 			break;
 		err |= wr_assign(f.obj->q, i);
+		marked |= cpumask_test_cpu(r.cpu, mm_cpumask(f.own));
 		if (read_cr3_pa() == f.root)
 			continue;
 		left++;
@@ -264,6 +265,7 @@ static void prmem_test_forged_loaded_mm_racing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, o.err, 0);
 	KUNIT_EXPECT_EQ(test, left, 0);
 	KUNIT_EXPECT_EQ(test, writes, 0);
+	KUNIT_EXPECT_FALSE(test, marked);
 	KUNIT_EXPECT_GT(test, o.forged, 0);
 	KUNIT_EXPECT_GT(test, i, 0);
 	if (f.obj)

@@ -162,9 +162,11 @@ static noinline __cold struct mm_struct *temp_mm_outer(struct mm_struct *outer)
  * A window has been closed, and CR3 is not what it was before the outermost one of this
  * CPU.  That is right if it has the root of init_mm, in place of an mm that was held
  * lazily; or that of the window that the closed one was in; and if only the PCID is
- * another one.  Else it has what somebody wants it to have, and that may be a window.
+ * another one.  Else it has what somebody wants it to have, and that may be a window:
+ * @temp itself, if the switch was told that init_mm, where to go back to, was loaded.  Then
+ * the switch has left this CPU in the mm_cpumask() of @temp.
  */
-static noinline __cold void temp_mm_check_cr3(void)
+static noinline __cold void temp_mm_check_cr3(struct mm_struct *temp)
 {
 	unsigned long was = __this_cpu_read(temp_mm_cr3) & CR3_ADDR_MASK;
 	unsigned int nested = __this_cpu_read(temp_mm_nested);
@@ -186,6 +188,7 @@ static noinline __cold void temp_mm_check_cr3(void)
 	temp_mm_forged("the mm to go back to");
 	home = temp_mm_home();
 	temp_mm_escape(__pa(home->pgd) == was ? home : &init_mm);
+	cpumask_clear_cpu(smp_processor_id(), mm_cpumask(temp));
 }
 
 /**
@@ -317,11 +320,11 @@ struct mm_struct *use_temporary_mm(struct mm_struct *temp)
 	return use_temporary_mm_irqs_off(temp);
 }
 
-static __always_inline void temp_mm_close(struct mm_struct *prev)
+static __always_inline void temp_mm_close(struct mm_struct *temp, struct mm_struct *prev)
 {
 	switch_mm_irqs_off(NULL, prev, current);
 	if (unlikely(__read_cr3() != __this_cpu_read(temp_mm_cr3)))
-		temp_mm_check_cr3();
+		temp_mm_check_cr3(temp);
 
 	/* An outer temporary mm wants the breakpoints to stay off. */
 	if (hw_breakpoint_active() && !temporary_mm_loaded())
@@ -346,7 +349,7 @@ static noinline __cold void temp_mm_close_by_cr3(struct mm_struct *temp, struct 
 
 	temp_mm_forged("the loaded mm");
 	this_cpu_write(cpu_tlbstate.loaded_mm, temp);
-	temp_mm_close(prev);
+	temp_mm_close(temp, prev);
 	/* The switch does not, if another CPU has been faster with the next forged value. */
 	cpumask_clear_cpu(smp_processor_id(), mm_cpumask(temp));
 }
@@ -363,7 +366,7 @@ void unuse_temporary_mm_irqs_off(struct mm_struct *temp, struct mm_struct *prev)
 	lockdep_assert_irqs_disabled();
 
 	if (likely(__this_cpu_read(cpu_tlbstate.loaded_mm) == temp))
-		temp_mm_close(prev);
+		temp_mm_close(temp, prev);
 	else
 		temp_mm_close_by_cr3(temp, prev);
 }

@@ -16,6 +16,7 @@
 #include <linux/init.h>
 #include <linux/log2.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 /* It needs cpu_relax(). */
 #include <linux/bit_spinlock.h>
 
@@ -572,6 +573,7 @@ static bool prmem_any_slab(const struct wr_cache *c, bool (*fn)(struct prmem_pag
 	unsigned int slot, i;
 
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
+		cond_resched();
 		guard(rcu)();
 
 		b = &prmem_blocks[slot];

@@ -113,6 +113,7 @@ static void prmem_show_owners(struct seq_file *m, const struct wr_cache *of)
 	unsigned long used;
 
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
+		cond_resched();
 		b = &prmem_blocks[slot];
 		for (i = b->nr_meta; i < b->nr_pages; i++) {
 			page = prmem_pages(b) + i;

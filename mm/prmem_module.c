@@ -12,6 +12,7 @@
 #include <linux/init.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
+#include <linux/sched.h>
 
 #include "prmem.h"
 
@@ -28,6 +29,7 @@ static struct prmem_owner *prmem_left_by(const struct module *mod,
 	guard(mutex)(&prmem_mutex);
 
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
+		cond_resched();
 		b = &prmem_blocks[slot];
 		for (i = b->nr_meta; i < b->nr_pages; i++) {
 			page = prmem_pages(b) + i;
@@ -60,6 +62,7 @@ static void prmem_count_left(const struct prmem_owner *owner, struct prmem_left 
 	guard(mutex)(&prmem_mutex);
 
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
+		cond_resched();
 		b = &prmem_blocks[slot];
 		for (i = b->nr_meta; i < b->nr_pages; i++) {
 			page = prmem_pages(b) + i;

@@ -739,6 +739,23 @@ static void prmem_test_refusals_are_logged(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, wr_cache_destroy(c), 0);
 }
 
+static void *prmem_test_only_pointer __wr_after_init;
+
+/* Only a protected variable leads to it: kmemleak, asked later, must not take it for lost. */
+static void prmem_test_variable_leads_there(struct kunit *test)
+{
+	void *object;
+
+	/* It stays, also if the suite runs again. */
+	if (!prmem_test_only_pointer) {
+		object = kmalloc(sizeof(long), GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, object);
+		if (wr_assign(prmem_test_only_pointer, object))
+			kfree(object);
+	}
+	KUNIT_EXPECT_NOT_NULL(test, prmem_test_only_pointer);
+}
+
 static struct kunit_case prmem_memory_cases[] = {
 	KUNIT_CASE(prmem_test_destroy_in_reclaim),
 	KUNIT_CASE(prmem_test_allocate_in_reclaim),
@@ -751,6 +768,7 @@ static struct kunit_case prmem_memory_cases[] = {
 	KUNIT_CASE(prmem_test_pstrdup_shared),
 	KUNIT_CASE(prmem_test_pool_has_no_bounds),
 	KUNIT_CASE(prmem_test_refusals_are_logged),
+	KUNIT_CASE(prmem_test_variable_leads_there),
 	KUNIT_CASE(prmem_test_walker_is_clean),
 	{}
 };

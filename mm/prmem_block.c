@@ -635,6 +635,9 @@ static int __init prmem_init(void)
 	unsigned int nr = (__end_wr_after_init - __start_wr_after_init) >> PAGE_SHIFT;
 	int err = -E2BIG;
 
+	/* They lie among what is read-only, where kmemleak expects no pointers. */
+	kmemleak_alloc(__start_wr_after_init, (size_t)nr << PAGE_SHIFT, 0, GFP_KERNEL);
+
 	if (nr > PTRS_PER_PTE)
 		goto fail;
 

@@ -25,6 +25,7 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "test_asi.h"
 
@@ -35,6 +36,7 @@ static u64 rcu_value = PUBLIC, *rcu_pointer = &rcu_value;
 static DEFINE_PER_CPU(int, counter);
 static DECLARE_WAIT_QUEUE_HEAD(queue);
 static bool hold;
+static int reading;
 static unsigned long user_address;
 static u64 result;
 
@@ -63,6 +65,23 @@ static void do_rcu(void)
 {
 	guard(rcu)();
 
+	result = *READ_ONCE(rcu_pointer);
+}
+
+static void be_preempted(void)
+{
+	preempt_disable();
+	set_tsk_need_resched(current);
+	set_preempt_need_resched();
+	preempt_enable();
+}
+
+/* It has to take itself off a list of such readers, in which another task is, too. */
+static void do_rcu_preempted(void)
+{
+	guard(rcu)();
+
+	be_preempted();
 	result = *READ_ONCE(rcu_pointer);
 }
 
@@ -126,6 +145,7 @@ static const struct inside {
 	{ "spin_lock", do_spin_lock, true },
 	{ "mutex", do_mutex, true },
 	{ "rcu_read_lock", do_rcu, true },
+	{ "preempted reader", do_rcu_preempted, true },
 	{ "this_cpu_inc", do_percpu, true },
 	{ "local_clock", do_time, true },
 	{ "schedule", do_schedule, true },
@@ -141,6 +161,20 @@ static void inside_event(void *arg)
 	const struct inside *in = arg;
 
 	in->fn();
+}
+
+/* A reader that was preempted, until it is stopped. */
+static int other_reader(void *unused)
+{
+	guard(rcu)();
+
+	be_preempted();
+	/* Pairs with run_inside(). */
+	smp_store_release(&reading, 1);
+	while (!kthread_should_stop())
+		cpu_relax();
+
+	return 0;
 }
 
 /* Holds the mutex until somebody waits for it, and then waits to be woken up. */
@@ -162,8 +196,12 @@ static bool run_inside(struct kunit *test, const struct inside *in, struct asi *
 	struct task_struct *other;
 
 	hold = in->fn == do_mutex_contended;
-	other = kthread_run(other_thread, NULL, "asi_kunit_other");
+	reading = in->fn != do_rcu_preempted;
+	other = kthread_run(reading ? other_thread : other_reader, NULL, "asi_kunit_other");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
+	/* Pairs with other_reader(). */
+	while (!smp_load_acquire(&reading))
+		usleep_range(100, 200);
 	while (hold && !mutex_is_locked(&held_mutex))
 		usleep_range(100, 200);
 	/* The other thread comes to the queue, and stays there until it is stopped. */
@@ -211,8 +249,12 @@ static void asi_test_inside(struct kunit *test)
 		in->fn();
 	else
 		try_inside(test, in, ASI_FAULT_ABORT);
-	for (policy = 0; in->works && policy < ASI_NR_FAULT_POLICIES; policy++)
+	/* What fails with the first policy ends in an oops with the others. */
+	for (policy = 0; in->works && policy < ASI_NR_FAULT_POLICIES; policy++) {
 		try_inside(test, in, policy);
+		if (test->status == KUNIT_FAILURE)
+			return;
+	}
 	if (in->fn == do_copy_from_user)
 		KUNIT_EXPECT_EQ(test, result, SECRET);
 }
@@ -243,6 +285,76 @@ static void asi_test_copy_refused(struct kunit *test)
 	}
 }
 
+/* Of a millisecond or two. */
+#define WAITS	20000
+
+/* A session of a kworker, which sleeps until it is woken up. */
+struct in_worker {
+	struct work_struct work;
+	struct asi *asi;
+	struct asi_test_run run;
+	struct task_struct *task;
+	int mapped;
+	bool slept, done;
+};
+
+static void sleep_inside(void *arg)
+{
+	struct in_worker *w = arg;
+
+	set_current_state(TASK_UNINTERRUPTIBLE);
+	/* Pairs with asi_test_worker_sleeps(). */
+	smp_store_release(&w->slept, true);
+	schedule();
+}
+
+static void worker_session(struct work_struct *work)
+{
+	struct in_worker *w = container_of(work, struct in_worker, work);
+
+	w->mapped = asi_map_task(w->asi);
+	w->task = current;
+	if (!w->mapped)
+		asi_test_session(w->asi, &w->run, sleep_inside, w);
+	/* Pairs with asi_test_worker_sleeps(). */
+	smp_store_release(&w->done, true);
+}
+
+/* The workqueue is told that one of its workers sleeps, and that it goes on. */
+static void asi_test_worker_sleeps(struct kunit *test)
+{
+	int policy, i, sleeps;
+
+	for (policy = 0; policy < ASI_NR_FAULT_POLICIES; policy++) {
+		struct in_worker *w = kunit_kzalloc(test, sizeof(*w), GFP_KERNEL);
+		struct asi *asi = asi_test_domain(test, policy);
+
+		KUNIT_ASSERT_NOT_NULL(test, w);
+		KUNIT_ASSERT_EQ(test, asi_map(asi, w, sizeof(*w)), 0);
+		w->asi = asi;
+		sleeps = 0;
+		INIT_WORK(&w->work, worker_session);
+		queue_work(system_wq, &w->work);
+		/* Not before the scheduler has taken it away. Pairs with worker_session(). */
+		for (i = 0; i < WAITS && !smp_load_acquire(&w->done); i++) {
+			/* Pairs with sleep_inside(). */
+			if (smp_load_acquire(&w->slept) && !READ_ONCE(w->task->on_rq)) {
+				sleeps++;
+				wake_up_process(w->task);
+			}
+			usleep_range(1000, 2000);
+		}
+		KUNIT_ASSERT_LT(test, i, WAITS);
+		KUNIT_EXPECT_GT(test, sleeps, 0);
+		flush_work(&w->work);
+		KUNIT_EXPECT_EQ(test, w->mapped, 0);
+		asi_test_expect_whole(test, asi, &w->run);
+		asi_test_destroy(test, asi);
+		if (test->status == KUNIT_FAILURE)
+			return;
+	}
+}
+
 static void inside_name(const struct inside *in, char *name)
 {
 	strscpy(name, in->name, KUNIT_PARAM_DESC_SIZE);
@@ -253,6 +365,7 @@ KUNIT_ARRAY_PARAM(inside, inside, inside_name);
 static struct kunit_case asi_inside_cases[] = {
 	KUNIT_CASE_PARAM(asi_test_inside, inside_gen_params),
 	KUNIT_CASE(asi_test_copy_refused),
+	KUNIT_CASE(asi_test_worker_sleeps),
 	KUNIT_CASE(asi_test_nothing_left),
 	{}
 };

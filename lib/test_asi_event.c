@@ -250,7 +250,7 @@ static void send_nested_nmi(void *arg)
 
 	asi_test_send_nmi();
 	while (READ_ONCE(seen[0].count) + READ_ONCE(seen[1].count) < 8 &&
-	       get_cycles() - start < 1000ULL * tsc_khz)
+	       get_cycles() - start < 10000ULL * tsc_khz)
 		cpu_relax();
 }
 

@@ -201,7 +201,7 @@ static int reader_thread(void *unused)
 
 static bool wait_for_more(const long *count)
 {
-	unsigned long end = jiffies + 10 * HZ;
+	unsigned long end = jiffies + 60 * HZ;
 	long wanted = READ_ONCE(*count) + 3;
 
 	while (READ_ONCE(*count) < wanted) {

@@ -36,7 +36,7 @@
 #define SECRET		0x5ec2e75ec2e75ec2ULL
 #define PING_PONGS	20
 /* For what takes no time, unless it never comes. */
-#define PATIENCE	(10 * HZ)
+#define PATIENCE	(60 * HZ)
 
 /* CR3 and the session, as something that runs finds them. */
 struct seen {

@@ -605,8 +605,8 @@ static void prmem_test_more_tables(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
 }
 
-/* What was in a block before it was one, is gone, and was no metadata. */
-static void prmem_test_block_is_wiped(struct kunit *test)
+/* One more block; was it among those that have been filled, and freed, just before? */
+static bool block_of_filled_memory(struct kunit *test)
 {
 	static DECLARE_BITMAP(had, PRMEM_NR_SLOTS);
 	bool junk = false;
@@ -629,7 +629,7 @@ static void prmem_test_block_is_wiped(struct kunit *test)
 			__free_pages(page[i], WR_BLOCK_ORDER);
 	}
 
-	KUNIT_ASSERT_EQ(test, prmem_grow(1), 0);
+	KUNIT_EXPECT_EQ(test, prmem_grow(1), 0);
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
 		const struct prmem_block *b = &prmem_blocks[slot];
 
@@ -647,8 +647,19 @@ static void prmem_test_block_is_wiped(struct kunit *test)
 	}
 	scoped_guard(mutex, &prmem_mutex)
 		prmem_shrink();
-	if (!junk)
-		kunit_skip(test, "the block was none of those that had been filled");
+
+	return junk;
+}
+
+/* What was in a block before it was one, is gone, and was no metadata. */
+static void prmem_test_block_is_wiped(struct kunit *test)
+{
+	int i;
+
+	/* Somebody else may get what has been freed. */
+	for (i = 0; i < 10 && !block_of_filled_memory(test); i++)
+		;
+	KUNIT_EXPECT_LT(test, i, 10);
 }
 
 /*

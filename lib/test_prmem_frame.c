@@ -101,6 +101,8 @@ static void prmem_test_frames(struct kunit *test)
 
 	prmem_test_need_protection(test);
 	KUNIT_ASSERT_NOT_NULL(test, page);
+	/* Nor is a block being filled. */
+	guard(mutex)(&prmem_grow_mutex);
 	guard(mutex)(&prmem_mutex);
 
 	for (slot = 1; slot < PRMEM_NR_SLOTS; slot++) {

@@ -50,7 +50,7 @@ static void no_wait_run(struct kunit *test, struct no_wait *n, int (*fn)(void *n
 	/* Somebody waits for memory. */
 	mutex_lock(&prmem_grow_mutex);
 	task = kthread_run(fn, n, "prmem_no_wait");
-	done = !IS_ERR(task) && wait_for_completion_timeout(&n->done, 5 * HZ);
+	done = !IS_ERR(task) && wait_for_completion_timeout(&n->done, 60 * HZ);
 	mutex_unlock(&prmem_grow_mutex);
 	KUNIT_EXPECT_TRUE(test, done);
 	if (!IS_ERR(task) && !done)
@@ -664,7 +664,7 @@ static void prmem_test_pstrdup_shared(struct kunit *test)
 		for (k = 0; k < COPIERS; k++)
 			KUNIT_EXPECT_NOT_NULL(test, run_here(copier, c, "copier"));
 		/* Pairs with atomic_inc_return_release() in copier(). */
-		for (k = 0; k < 1000 && atomic_read_acquire(&c->done) != COPIERS; k++)
+		for (k = 0; k < 10000 && atomic_read_acquire(&c->done) != COPIERS; k++)
 			msleep(20);
 		kthread_stop(task);
 		KUNIT_ASSERT_EQ_MSG(test, atomic_read(&c->done), COPIERS, "mode %u", modes[i]);

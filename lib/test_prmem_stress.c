@@ -319,7 +319,7 @@ static void prmem_test_atomics_add_up(struct kunit *test)
 			on_each_cpu(count_irq, job, true);
 			schedule_timeout_uninterruptible(1);
 		}
-		for (k = 0; k < 3000 && atomic_read(&job->done) < threads + irqs; k++)
+		for (k = 0; k < 30000 && atomic_read(&job->done) < threads + irqs; k++)
 			schedule_timeout_uninterruptible(1);
 		KUNIT_EXPECT_EQ(test, atomic_read(&job->done), threads + irqs);
 		team_stop(&team);
@@ -429,7 +429,7 @@ static void prmem_test_objects_are_unique(struct kunit *test)
 		on_each_cpu(alloc_irq, job, true);
 		schedule_timeout_uninterruptible(1);
 	}
-	for (k = 0; k < 3000 && atomic_read(&job->done) < threads; k++)
+	for (k = 0; k < 30000 && atomic_read(&job->done) < threads; k++)
 		schedule_timeout_uninterruptible(1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&job->done), threads);
 	team_stop(&team);
@@ -480,7 +480,7 @@ static void prmem_test_pool_is_shared(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, job->pool);
 	team_start(test, &team, pool_thread, job);
 	threads = team.n;
-	for (k = 0; k < 3000 && atomic_read(&job->done) < threads; k++)
+	for (k = 0; k < 30000 && atomic_read(&job->done) < threads; k++)
 		schedule_timeout_uninterruptible(1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&job->done), threads);
 	team_stop(&team);
@@ -641,7 +641,7 @@ static void prmem_test_blocks_come_and_go(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, t->small);
 	team_start(test, &team, churn, t);
 	threads = team.n;
-	for (k = 0; k < 3000 && atomic_read(&t->done) < threads; k++)
+	for (k = 0; k < 30000 && atomic_read(&t->done) < threads; k++)
 		schedule_timeout_uninterruptible(1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&t->done), threads);
 	team_stop(&team);

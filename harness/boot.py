@@ -56,7 +56,7 @@ class Scenario:
     disk: str = ""              # its size, as of @memory: an empty disk of its own, /dev/vda; not in Bochs
     kexec: str = ""             # "yes": the guest's /boot has this kernel and an initramfs, for kexec
     dump: str = ""              # "yes": a third serial port for what the host looks at, LABEL.dump
-    timeout: int = 180
+    timeout: int = 600
     extra: str = ""             # "yes": not part of make test, only run when it is named
 
 
@@ -218,8 +218,11 @@ def last_line(path):
 
 
 class Panic:
-    """Tells of a kernel that hangs after a panic, in place of the reboot that ends the emulator."""
-    SILENCE = 20
+    """Tells of a kernel that hangs after a panic, in place of the reboot that ends the emulator.
+
+    A kernel for the dump begins, with a line of its own, and may be silent for long then: it reads all of the memory.
+    """
+    SILENCE = 40
 
     def __init__(self, log):
         self.log, self.size, self.since = log, -1, 0.0
@@ -232,7 +235,8 @@ class Panic:
             return False
         with open(self.log, "rb") as file:
             file.seek(max(0, size - 16384))
-            return b"Kernel panic - not syncing" in file.read()
+            _, panic, after = file.read().rpartition(b"Kernel panic - not syncing")
+        return bool(panic) and b"Linux version" not in after
 
 
 class Boot:

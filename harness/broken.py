@@ -16,7 +16,7 @@ from .judge import judge
 from .report import entry
 
 CONFIG = "debug"
-TIMEOUT = 60
+TIMEOUT = 180
 
 
 def cut(path, name, size):

@@ -390,7 +390,7 @@ int main(int argc, char **argv)
 	ktap_ok(wait_for_domains(0, domains, sizeof(domains)), "no_domain_left", "%s", domains);
 	list_tables();
 	/* Pages of tables are free after a grace period. */
-	for (cpu = 0; cpu < 100 && tables() > owned; cpu++)
+	for (cpu = 0; cpu < 1000 && tables() > owned; cpu++)
 		usleep(50000);
 	ktap_ok(tables() <= owned, "no_table_left", "%ld pages of page tables, before %ld", tables(), owned);
 	return ktap_end();

@@ -90,8 +90,8 @@ static int look_at_dump(void)
 
 	if (!crash) {
 		/* The first kernel: a moment later it panics. */
-		sleep(30);
-		ktap_ok(0, "dump_second_kernel", "the kernel goes on 30 s after it was to panic");
+		sleep(120);
+		ktap_ok(0, "dump_second_kernel", "the kernel goes on 120 s after it was to panic");
 		return ktap_end();
 	}
 	ktap_ok(sscanf(crash, "%15[^:]:%d", where, &cpus) == 2, "dump_second_kernel", "crash=%s", crash);

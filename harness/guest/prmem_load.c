@@ -34,26 +34,45 @@ static long stat_of(const char *name)
 	return number_in_file(STATS, name);
 }
 
-static void hotplug(void)
+/* For as long as it takes to have all CPUs down and up some times. */
+static void writes(const int *enough)
 {
-	int rounds = 0, cpu = 0, ret = 0, status = 0;
-	pid_t pid = fork();
+	int ret;
 
-	if (!pid) {
+	do {
 		/* It fails unless its threads have written in each way. */
 		ret = load_module("prmem_load", "seconds=12");
 		if (ret)
 			fprintf(stderr, "prmem_load: %s\n", strerror(-ret));
-		_exit(!!ret);
+		else
+			unload_module("prmem_load");
+	} while (!ret && !__atomic_load_n(enough, __ATOMIC_RELAXED));
+	_exit(!!ret);
+}
+
+static void hotplug(void)
+{
+	int *enough = mmap(NULL, sizeof(*enough), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int rounds = 0, cpu = 0, ret = 0, status = 0;
+	pid_t pid;
+
+	if (enough == MAP_FAILED) {
+		ktap_ok(0, "offline_online", "no memory");
+		return;
 	}
+	pid = fork();
+	if (!pid)
+		writes(enough);
 	/* With all CPUs down and up again, or the test ends in the middle of it. */
 	while (!ret && !waitpid(pid, &status, WNOHANG)) {
 		ret = set_all_online(0, &cpu);
 		ret = ret ?: set_all_online(1, &cpu);
-		rounds++;
+		__atomic_store_n(enough, ++rounds >= 3, __ATOMIC_RELAXED);
 	}
-	if (ret)
+	if (ret) {
+		__atomic_store_n(enough, 1, __ATOMIC_RELAXED);
 		waitpid(pid, &status, 0);
+	}
 	ktap_ok(!ret, "offline_online", "round %d, CPU %d: %s", rounds, cpu, strerror(-ret));
 	ktap_ok(rounds >= 3, "rounds", "only %d", rounds);
 	ktap_ok(!status, "writes_meanwhile", "status %#x", status);

@@ -67,6 +67,15 @@ class Panic(unittest.TestCase):
             self.log.write_text("Kernel panic - not syncing: x\n" + "y\n" * now)
             self.assertFalse(panic.hangs(now))
 
+    def test_the_kernel_for_the_dump_may_be_silent(self):
+        panic = boot.Panic(self.log)
+        self.log.write_text("Kernel panic - not syncing: x\n[    0.000000] Linux version\n")
+        self.assertFalse(panic.hangs(0))
+        self.assertFalse(panic.hangs(1000))
+        self.log.write_text("Kernel panic - not syncing: x\n[    0.000000] Linux version\nKernel panic - not syncing: y\n")
+        self.assertFalse(panic.hangs(1001))
+        self.assertTrue(panic.hangs(2000))
+
     def test_silence_alone_is_no_panic(self):
         panic = boot.Panic(self.log)
         self.log.write_text("soak\n")

@@ -36,16 +36,17 @@ class Running(Folder):
         begin = time.monotonic()
         with self.assertRaises(HarnessError) as caught:
             common.run(["sh", "-c", "sleep 100 & echo $!; exec sleep 100"], log=self.log, what="it", timeout=seconds)
-        self.assertLess(time.monotonic() - begin, 5)
+        self.assertLess(time.monotonic() - begin, 60)
         child = int(self.log.read_text().split()[0])
-        end = time.monotonic() + 2
+        end = time.monotonic() + 20
         while alive(child) and time.monotonic() < end:
             time.sleep(0.02)
         self.assertFalse(alive(child))
         return str(caught.exception)
 
     def test_too_long(self):
-        self.assertIn("it took more than 0.2 s", self.check_all_gone(0.2))
+        # So long may the shell take to begin.
+        self.assertIn("it took more than 2 s", self.check_all_gone(2))
 
     def test_too_long_without_log(self):
         with self.assertRaisesRegex(HarnessError, "sleep took more than 0.1 s"):

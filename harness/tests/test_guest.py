@@ -269,14 +269,14 @@ int main(int argc, char **argv)
 class Poker(unittest.TestCase):
     """A process that lives may poke, or be stuck."""
 
-    def poker(self, step):
-        return run_on_host("#define POKE_PATIENCE 1\n" + POKER % step).stdout
+    def poker(self, step, patience):
+        return run_on_host(f"#define POKE_PATIENCE {patience}\n" + POKER % step).stdout
 
     def test_busy(self):
-        self.assertEqual(self.poker(1), "poked 1 lived 1\n")
+        self.assertEqual(self.poker(1, 20), "poked 1 lived 1\n")
 
     def test_stuck(self):
-        self.assertEqual(self.poker(0), "poked 0 lived 1\n")
+        self.assertEqual(self.poker(0, 1), "poked 0 lived 1\n")
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ class Cases(WithLogs):
     def test_what_never_ran_is_said_in_one_line(self):
         found = self.failures(console(*ktap(("alpha", ALPHA)), end="no end"), ended="timeout")
         self.assertEqual(list(found), ["selftests.boot"])
-        self.assertIn("no end after 180 s", found["selftests.boot"])
+        self.assertIn("no end after 600 s", found["selftests.boot"])
         self.assertIn("2 case(s) did not run, first: alpha_more.more_test_one", found["selftests.boot"])
 
 
@@ -196,7 +196,7 @@ class Steps(WithLogs):
 
     def test_a_kernel_that_says_nothing(self):
         found = self.failures("$ qemu -append 'console=ttyS0'\nSeaBIOS\n", "", ended="timeout")
-        self.assertIn("no end after 180 s; the kernel has printed nothing", found["selftests.boot"])
+        self.assertIn("no end after 600 s; the kernel has printed nothing", found["selftests.boot"])
         self.assertNotIn("printed nothing", str(self.failures(console(end=""), steps(*self.GOOD))))
 
     def test_an_emulator_that_refuses(self):

@@ -54,7 +54,8 @@ static noinline void panic_in_domain(void)
 
 static int panics(void *unused)
 {
-	msleep(2000);
+	/* Until the program that has loaded this has told its results. */
+	msleep(5000);
 	if (window)
 		panic_in_window();
 	else

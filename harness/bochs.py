@@ -44,8 +44,10 @@ TLBS = ("", "keep", "report")
 def linux(kernel, initrd, cmdline):
     """What GRUB is told to start a kernel, and the files that it needs for that, by their names on the disc."""
     cmdline = cmdline.replace("$", "\\$")
-    return (f"  linux /boot/bzImage {cmdline}\n  initrd /boot/initramfs.cpio\n",
-            {"bzImage": kernel, "initramfs.cpio": initrd})
+    commands, files = f"  linux /boot/bzImage {cmdline}\n", {"bzImage": kernel}
+    if initrd:
+        commands, files = commands + "  initrd /boot/initramfs.cpio\n", {**files, "initramfs.cpio": initrd}
+    return commands, files
 
 
 def multiboot(program):

@@ -250,7 +250,7 @@ def judge(boot, listed=None):
     if splats:
         problems.append(f"{len(splats)} line(s) of trouble, first: {splats[0]}")
     if scenario.tlb == "report":
-        found = stale.stale(Path(f"{boot.log}.bochs"), boot.objdir)
+        found = stale.stale(Path(f"{boot.log}.bochs"), boot.objdir / "System.map")
         if found:
             problems.append(f"{len(found)} use(s) of stale translations, first: {found[0]}")
     other = other_oopses(find_oopses(text), scenario.oopses)

@@ -10,9 +10,9 @@ ALLOWED = ROOT / "harness" / "scenarios" / "stale.allow"
 STALE = re.compile(r"STALE (\w+) ([0-9a-f]+) of pcid ([0-9a-f]+) at ([0-9a-f]+): (.*)")
 
 
-def symbols(objdir):
-    """[(address, name)] of a kernel that runs where it was linked."""
-    rows = (line.split() for line in (objdir / "System.map").read_text().splitlines())
+def symbols(system_map):
+    """[(address, name)] of a kernel that runs where it was linked; none if @system_map is None."""
+    rows = (line.split() for line in system_map.read_text().splitlines()) if system_map else ()
     return sorted((int(row[0], 16), row[2]) for row in rows if row[1] in "tTwW")
 
 
@@ -29,12 +29,12 @@ def named(line, table):
     return re.sub(r"\b(at|since|by) ([0-9a-f]{16})", place, line)
 
 
-def stale(log, objdir):
-    """The reports in a log of the emulator that nothing allows, the same one once."""
+def stale(log, system_map):
+    """The reports in a log of the emulator that nothing allows, the same one once; with names by @system_map."""
     lines = dict.fromkeys(match[0] for match in STALE.finditer(log.read_text(errors="replace")))
     if not lines:
         return []
     allowed = read(ALLOWED, regex)
-    table = symbols(objdir)
+    table = symbols(system_map)
     return [line for line in dict.fromkeys(named(line, table) for line in lines)
             if not any(re.search(rule, line) for rule in allowed)]

@@ -232,5 +232,7 @@ def cmd_soak(_args):
 
 
 def cmd_tlb(_args):
-    """make tlb: what the emulator's TLB keeps, and each use of a stale translation by the kernel"""
+    """make tlb: what the emulator's TLB keeps, and each use of a stale translation by the kernel; or KERNEL=, any kernel"""
+    if os.environ.get("KERNEL"):
+        return tlb.any_kernel()
     return only_those("tlb", tlb.tlb_entries)

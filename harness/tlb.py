@@ -5,10 +5,12 @@ bochs/bare/tlb.c, which runs on the bare machine, asks that instruction by instr
 forgets with each write of CR3, has to fail where that matters: else the program would see no difference.
 """
 
+import os
 import time
+from pathlib import Path
 
-from . import bochs, boot, emulator, judge
-from .common import BUILD, LOGS, PROGRESS, ROOT, TEST_PACKAGES, HarnessError, need, run
+from . import bochs, boot, emulator, judge, stale
+from .common import BUILD, LOGS, PROGRESS, ROOT, TEST_PACKAGES, HarnessError, need, overflowing, run, say
 from .report import entry
 
 PROGRAM = ROOT / "harness" / "bochs" / "bare"
@@ -72,3 +74,45 @@ def tlb_entries():
     failed = {case for case, (status, _) in found.items() if status == "fail"}
     why = "" if failed == FORGETFUL else f"the emulator's own TLB fails {', '.join(sorted(failed)) or 'nothing'}; log: {log}"
     return [*entries, entry(f"tlb-{cpu}", "bochs", "harness", "tlb.own", "fail" if why else "pass", why)]
+
+
+def given(name):
+    """The file that the user's variable @name says, or None."""
+    value = os.environ.get(name, "")
+    if value and not Path(value).is_file():
+        raise HarnessError(f"{name}={value}: there is no such file")
+    return Path(value).resolve() if value else None
+
+
+def any_kernel():
+    """make tlb KERNEL=bzImage [INITRD=FILE] [CMDLINE="..."] [SYSTEM_MAP=FILE]: until it powers off; the exit status.
+
+    Whatever kernel it is, on the last of MACHINES: what its code says of addresses has to be where it was linked.
+    """
+    kernel, initrd, system_map = given("KERNEL"), given("INITRD"), given("SYSTEM_MAP")
+    need(TEST_PACKAGES)
+    emulator.program()
+    machine = boot.Scenario("tlb-kernel", emulator="bochs", cpu=list(MACHINES)[-1], tlb="report")
+    console, results = LOGS / "boot-tlb-kernel.log", LOGS / "boot-tlb-kernel.results"
+    LOGS.mkdir(parents=True, exist_ok=True)
+    words = f"console=ttyS0,115200 nokaslr idle=nomwait {os.environ.get('CMDLINE', '')}"
+    emulated = bochs.Bochs(machine.name, bochs.linux(kernel, initrd, words), machine, console, results)
+    say(f"console: {console.relative_to(ROOT)}; ends when the kernel powers off, or by Ctrl-C")
+    why = ""
+    try:
+        while emulated.process.poll() is None and not emulated.finished() and not why:
+            PROGRESS.tick("boot tlb-kernel", boot.last_line(console))
+            time.sleep(0.1)
+            why = overflowing(console, emulated.log)
+        why = why or ("" if emulated.finished() else "the kernel did not power off")
+    finally:
+        emulated.close()
+        PROGRESS.done("boot tlb-kernel")
+        # As well if somebody has lost patience.
+        found = stale.stale(emulated.log, system_map)
+        for line in found:
+            say(line)
+        say(f"{len(found)} uses of stale translations beyond harness/scenarios/stale.allow; log: {emulated.log.relative_to(ROOT)}")
+    if why:
+        raise HarnessError(f"{why}; log: {console.relative_to(ROOT)}")
+    return 1 if found else 0

@@ -31,17 +31,20 @@ class Stale(unittest.TestCase):
         self.enterContext(mock.patch.object(stale, "ALLOWED", path))
 
     def test_names(self):
-        first, second = stale.stale(self.log, self.top)
+        first, second = stale.stale(self.log, self.top / "System.map")
         self.assertRegex(first, r"^STALE read ffff888001000000 of pcid 001 at reads: was .* since reads, is .* by changes of CPU 1$")
         self.assertRegex(second, r"^STALE write .* at changes: ")
 
     def test_allowed(self):
         self.allow("STALE read .* at reads: ## they are told later\n")
-        self.assertEqual([line.split()[1] for line in stale.stale(self.log, self.top)], ["write"])
+        self.assertEqual([line.split()[1] for line in stale.stale(self.log, self.top / "System.map")], ["write"])
+
+    def test_without_names(self):
+        self.assertRegex(stale.stale(self.log, None)[0], r" at 0xffffffff81000004: was ")
 
     def test_nothing(self):
         self.log.write_text("")
-        self.assertEqual(stale.stale(self.log, self.top), [])
+        self.assertEqual(stale.stale(self.log, self.top / "System.map"), [])
 
     def test_a_boot_fails(self):
         console = self.top / "log"

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import bochs, build, guest
+from . import bochs, build, guest, series
 from .common import (BUILD, LOGS, PACKAGES, PROGRESS, ROOT, TEST_PACKAGES, HarnessError, end_process, need, overflowing,
                      run, start)
 from .expected import one_glob
@@ -45,6 +45,8 @@ class Scenario:
     run: list = field(default_factory=list)          # steps of the guest
     files: list = field(default_factory=list)        # of the kernel tree, for the guest, where they have the same path
     programs: list = field(default_factory=list)     # of this machine, for the guest, in place of busybox's
+    selftests: list = field(default_factory=list)    # FOLDER/NAME of tools/testing/selftests, for the guest's step selftests
+    base: str = ""              # "yes": the kernel without the series, so with nothing of ours for the guest to load
     expect: list = field(default_factory=list)       # regexes that must be found in the log
     expect_splat: list = field(default_factory=list) # regexes of the reports provoked on purpose; "3 x REGEX": so many lines
     oopses: list = field(default_factory=list)       # "WHAT in FUNCTION" of each that is provoked, in their order
@@ -329,7 +331,9 @@ class Boot:
 
 
 def prepare(scenario, tree=None):
-    """Build what a scenario boots; returns (objdir, initramfs)."""
+    """Build what a scenario boots; returns (objdir, initramfs, or the disk in place of it)."""
+    if scenario.base:
+        tree = series.patched_tree(BUILD / "base", upto="")
     tree = tree or BUILD / "src"
     objdir = build.build(scenario.build, tree, ("bzImage", "modules"))
     return objdir, guest.initramfs(scenario.build, tree, objdir, scenario)

@@ -17,6 +17,8 @@ MODULES = SOURCES / "mod"
 # A program has of them what it uses.
 LIBRARIES = ["-lcrypto"]
 BUSYBOX = "/bin/busybox"
+# What the tests of a folder of tools/testing/selftests are linked with.
+SELFTEST_HELPERS = {"mm": ("vm_util.c", "thp_settings.c")}
 APPLETS = ("sh ls cat echo grep dmesg mount ps top sleep mkdir rm cp mv ln head tail wc sort sed awk "
            "insmod rmmod lsmod od hexdump kill vi less find uname free date stty setsid poweroff true false "
            "basename cut seq").split()
@@ -98,9 +100,25 @@ def named(scenario):
     return [program for program in programs() if program.stem in words]
 
 
+def selftest(name, tree):
+    """Compile one of the kernel's own tests into a static program."""
+    where = tree / "tools/testing/selftests"
+    source = where / f"{name}.c"
+    if not source.exists():
+        raise HarnessError(f"{tree.name} has no selftest {name}")
+    command = ["gcc", "-O2", "-w", "-static", "-pthread", "-no-pie", "-D_GNU_SOURCE", f"-I{tree}/tools/include/uapi", f"-I{where}",
+               f"-I{source.parent}"]
+    helpers = [source.parent / helper for helper in SELFTEST_HELPERS.get(source.parent.name, ())]
+    target = PROGRAMS / f"selftest-{source.parent.name}-{source.stem}"
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    run([*command, "-o", target, source, *helpers], log=LOGS / f"{target.name}.log", what=f"compile selftest {name}")
+    return target
+
+
 def wanted(scenario, tree):
     """[(name in the archive, file)] of what only this scenario needs, but for /boot."""
     found = {name: tree / name for name in scenario.files}
+    found.update({f"selftests/{name}": selftest(name, tree) for name in scenario.selftests})
     for program in scenario.programs:
         found.update(with_libraries(program))
     return sorted(found.items())

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import bochs, build, guest, series
+from . import bochs, build, debian, guest, series
 from .common import (BUILD, LOGS, PACKAGES, PROGRESS, ROOT, TEST_PACKAGES, HarnessError, end_process, need, overflowing,
                      run, start)
 from .expected import one_glob
@@ -56,6 +56,7 @@ class Scenario:
     threads: str = "single"     # of TCG: all CPUs in turn, or "multi"; see THREADS
     tpm: str = ""               # "yes": a TPM 2.0 of its own, new at every boot; or with which banks, as "sha256"; not in Bochs
     disk: str = ""              # its size, as of @memory: an empty disk of its own, /dev/vda; not in Bochs
+    userland: str = ""          # "debian": systemd on a disk of its own, in place of an initramfs; see debian.py
     kexec: str = ""             # "yes": the guest's /boot has this kernel and an initramfs, for kexec
     dump: str = ""              # "yes": a third serial port for what the host looks at, LABEL.dump
     timeout: int = 600
@@ -112,7 +113,8 @@ def qemu_command(kernel, initrd, cmdline, cpu="max,la57=off", smp=1, memory="512
                     "-drive", f"if=pflash,format=raw,unit=1,file={ovmf_vars}"]
     else:
         command += ["-bios", "qboot.rom"]
-    command += ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline, "-no-reboot", "-nodefaults"]
+    command += ["-kernel", str(kernel), *(["-initrd", str(initrd)] if initrd else []), "-append", cmdline,
+                "-no-reboot", "-nodefaults"]
     command += ["-nographic", "-serial", "mon:stdio"] if interactive else ["-display", "none", "-serial", "stdio"]
     if results:
         command += ["-serial", f"file:{results}"]
@@ -203,6 +205,8 @@ def kernel_cmdline(scenario, panic_on_warn=True):
         # A second after boot Linux moves to another clock and stops all CPUs for it; a test that waits for
         # another CPU with preemption off would wait in vain. By the TSC of Bochs' Skylake a second takes minutes.
         words.append("clocksource=hpet")
+    if scenario.userland:
+        words.append("root=/dev/vda rw")
     if scenario.cmdline:
         words.append(scenario.cmdline)
     return " ".join(words)
@@ -259,7 +263,7 @@ class Boot:
         kernel = objdir / "arch/x86/boot/bzImage"
         cmdline = kernel_cmdline(scenario, panic_on_warn)
         if scenario.emulator == "bochs":
-            if scenario.tpm or scenario.dump or scenario.disk:
+            if scenario.tpm or scenario.dump or scenario.disk or scenario.userland:
                 raise HarnessError(f"scenario {scenario.name}: Bochs has neither a TPM nor a disk nor a port for a dump here")
             self.machine = bochs.Bochs(self.label, bochs.linux(kernel, initrd, cmdline), scenario, self.log, self.results)
             self.process = self.machine.process
@@ -278,6 +282,8 @@ class Boot:
                 extra += ["-serial", f"file:{self.dump}"]
             if scenario.disk:
                 extra += disk_arguments(self.disk, scenario.disk)
+            if scenario.userland:
+                extra, initrd = [*extra, *debian.arguments(initrd, self.disk)], None
             inherited = []
             if scenario.tpm:
                 self.tpm = Tpm(LOGS / f"boot-{self.label}.tpm.log", "" if scenario.tpm == "yes" else scenario.tpm)
@@ -325,7 +331,7 @@ class Boot:
             end_process(self.process)
         if self.tpm:
             self.trouble, self.tpm = self.tpm.stop(), None
-        if self.scenario.disk:
+        if self.scenario.disk or self.scenario.userland:
             self.disk.unlink(missing_ok=True)
         PROGRESS.done(f"boot {self.label}")
 
@@ -336,6 +342,8 @@ def prepare(scenario, tree=None):
         tree = series.patched_tree(BUILD / "base", upto="")
     tree = tree or BUILD / "src"
     objdir = build.build(scenario.build, tree, ("bzImage", "modules"))
+    if scenario.userland:
+        return objdir, debian.image(scenario, tree, objdir)
     return objdir, guest.initramfs(scenario.build, tree, objdir, scenario)
 
 

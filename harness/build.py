@@ -3,13 +3,15 @@
 
 import hashlib
 import json
+import lzma
 import os
 import re
 import time
 from pathlib import Path
 
 from .base import locked
-from .common import (BUILD, CACHE, JOBS, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, replace_file, run, toolchain)
+from .common import (BUILD, CACHE, JOBS, LIMIT, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, replace_file, run,
+                     toolchain)
 from .series import MANIFEST
 
 CONFIG_DIR = ROOT / "configs"
@@ -17,6 +19,10 @@ CONFIG_DIR = ROOT / "configs"
 # A configuration is a list of fragments, later ones win. FEATURES stands for every fragment that
 # a distribution would merge: all files in configs/ whose name does not begin with "harness-".
 FEATURES = "*"
+# Complete configurations that are not in configs/, and the package that has them. A kernel without Debian's patches
+# lacks some of their options, and what is made without their packages others: that is no error.
+DEBIAN = "debian"
+DEBIAN_CONFIG = Path("/usr/src/linux-config-6.12/config.amd64_none_cloud-amd64.xz")
 CONFIGS = {
     "debug": ["harness-base", "harness-debug", "harness-lockdep", FEATURES, "harness-tests"],
     "lint": ["harness-base", "harness-debug", "harness-lockdep", FEATURES, "harness-tests"],
@@ -24,6 +30,7 @@ CONFIGS = {
     "kcsan": ["harness-base", "harness-debug", "harness-kcsan", FEATURES, "harness-tests"],
     "release": ["harness-base", "harness-release", FEATURES],
     "off": ["harness-base", "harness-release"],
+    "debian": [DEBIAN, FEATURES, "harness-debian"],
 }
 
 # Trees that hold the whole series: there, a symbol of ours that Kconfig does not know is an error.
@@ -69,6 +76,12 @@ def feature_fragments():
     return sorted(path.stem for path in CONFIG_DIR.glob("*.config") if not path.stem.startswith("harness-"))
 
 
+def debian_config():
+    """The text of the configuration of Debian's kernel for virtual machines."""
+    need({str(DEBIAN_CONFIG): "linux-config-6.12"})
+    return lzma.decompress(DEBIAN_CONFIG.read_bytes()).decode()
+
+
 def requested(config):
     """{symbol: (value, fragment)} of a configuration, and the set of symbols that are ours."""
     if config not in CONFIGS:
@@ -76,7 +89,7 @@ def requested(config):
     wanted, ours = {}, set()
     for entry in CONFIGS[config]:
         for name in feature_fragments() if entry == FEATURES else [entry]:
-            symbols = parse((CONFIG_DIR / f"{name}.config").read_text())
+            symbols = parse(debian_config() if name == DEBIAN else (CONFIG_DIR / f"{name}.config").read_text())
             wanted.update({symbol: (value, name) for symbol, value in symbols.items()})
             if entry == FEATURES or name == "harness-tests":
                 ours.update(symbols)
@@ -102,7 +115,8 @@ def lost_options(config, tree, wanted):
     dotconfig = tree / f"o-{config}" / ".config"
     final = parse(dotconfig.read_text())
     lost = [f"  {symbol}: wanted {value or 'n'} ({fragment}.config), got {final.get(symbol) or 'n'}"
-            for symbol, (value, fragment) in sorted(wanted.items()) if final.get(symbol) != value]
+            for symbol, (value, fragment) in sorted(wanted.items())
+            if fragment != DEBIAN and final.get(symbol) != value]
     if lost:
         raise HarnessError(f"configuration {config} of {tree.name} lost options:\n" + "\n".join(lost) + f"\n  .config: {dotconfig}")
 
@@ -166,7 +180,7 @@ def build_detail(log):
 def run_make(config, tree, *args, what, log, check=True):
     """Run kbuild in an object directory that is configured already."""
     return run(make(tree, tree / f"o-{config}", *args), log=log, what=what, env=environment(tree),
-               detail=build_detail, check=check)
+               timeout=LIMIT * (4 if DEBIAN in CONFIGS[config] else 1), detail=build_detail, check=check)
 
 
 def inputs(tree, objdir, targets):

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from . import boot, broken, build, check, cr3, emulator, entryset, identity, ima, mutants, prefixes, report, series, spin, tlb, transit, warn
+from . import boot, broken, build, check, cr3, debian, emulator, entryset, identity, ima, mutants, prefixes, report, series, spin, tlb, transit, warn
 from .base import ensure_base
 from .common import BUILD, CACHE, CHECK_PACKAGES, JOBS, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, explain, need, say
 
@@ -166,7 +166,10 @@ def only_one(name, stages):
     # What does not compose would be tested as it was the last time.
     if not stages.run("tree", tree_entries):
         return stages.finish()
-    stages.run(f"build {scenario.build}", build_config, scenario.build)
+    if scenario.userland and not stages.run("userland", lambda: debian.packages() and []):
+        return stages.finish()
+    if not scenario.base:
+        stages.run(f"build {scenario.build}", build_config, scenario.build)
     stages.run(f"boot {name}", boot_all, [scenario])
     return stages.finish()
 

@@ -3,6 +3,8 @@
  * The first process of the guest: mounts, runs the steps of the scenario, writes
  * their results to a serial port of their own and powers off.
  *
+ * Under systemd it is a service: all is mounted then, and nobody is waited for but its own children.
+ *
  * From the kernel command line:
  *   steps=NAME[:ARG],...   programs of /bin, or modules of /lib/modules, in this order
  *   results=/dev/ttyS1     where the KTAP goes; default: the console
@@ -182,8 +184,9 @@ int main(void)
 	const char *steps = getenv("steps");
 	char *list = strdup(steps ? steps : "");
 
-	mount_all();
-	setenv("PATH", "/bin", 1);
+	if (getpid() == 1)
+		mount_all();
+	setenv("PATH", "/bin:/sbin", 1);
 	setenv("HOME", "/", 1);
 	setenv("PS1", "guest# ", 1);
 	/* Every message reaches the console, whatever the level was at boot. */

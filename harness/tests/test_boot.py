@@ -5,6 +5,7 @@ import fnmatch
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from harness import boot, guest
 from harness.common import HarnessError
@@ -44,6 +45,26 @@ class Disk(unittest.TestCase):
     def test_no_size(self):
         with self.assertRaises(HarnessError):
             boot.disk_arguments(Path("/nowhere/disk"), "3")
+
+
+class Userland(unittest.TestCase):
+    def test_a_disk_in_place_of_an_initramfs(self):
+        scenario = boot.Scenario("x", userland="debian")
+        self.assertIn(" root=/dev/vda rw", boot.kernel_cmdline(scenario))
+        self.assertNotIn("root=", boot.kernel_cmdline(boot.Scenario("x")))
+        with tempfile.TemporaryDirectory() as top, mock.patch.multiple(boot, LOGS=Path(top), BUILD=Path(top), need=mock.DEFAULT), \
+                mock.patch.object(boot, "start") as start:
+            made = Path(top) / "disk.ext4"
+            made.write_text("a userland")
+            machine = boot.Boot(scenario, Path(top), made)
+            command = start.call_args.args[0]
+            self.assertNotIn("-initrd", command)
+            # Nothing is written to it: it serves many boots.
+            self.assertTrue([word for word in command if word.endswith(f"file={machine.disk}")])
+            self.assertEqual(machine.disk.read_text(), "a userland")
+            start.return_value.poll.return_value = 0
+            machine.stop()
+            self.assertEqual((machine.disk.exists(), made.exists()), (False, True))
 
 
 class Panic(unittest.TestCase):

@@ -2,6 +2,7 @@
 """What a build is made from: its configuration, which is compared each time, and the key by which it is not made again."""
 
 import json
+import lzma
 import tempfile
 import unittest
 from pathlib import Path
@@ -61,6 +62,18 @@ class Configuration(unittest.TestCase):
         (self.objdir / ".harness-configured").unlink()
         with self.assertRaisesRegex(HarnessError, "CONFIG_KASAN: wanted n"):
             self.configure()
+
+    def test_what_is_debians_alone_may_be_lost(self):
+        debian = self.top / "config.xz"
+        debian.write_bytes(lzma.compress(b"CONFIG_SMP=y\nCONFIG_OF_A_PATCH=y\nCONFIG_THING=n\n"))
+        with mock.patch.object(build, "DEBIAN_CONFIG", debian), \
+                mock.patch.object(build, "CONFIGS", {"debug": [build.DEBIAN, build.FEATURES]}):
+            self.configure()
+            self.assertIn("CONFIG_OF_A_PATCH=y\n", (self.objdir / "harness.config").read_text())
+            self.gives = "CONFIG_SMP=y\n"
+            (self.objdir / ".harness-configured").unlink()
+            with self.assertRaisesRegex(HarnessError, r"CONFIG_THING: wanted y \(thing.config\), got n"):
+                self.configure()
 
     def test_a_configuration_edited_by_hand(self):
         self.configure()

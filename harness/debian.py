@@ -91,8 +91,10 @@ def furnish(root, scenario, tree, objdir):
         shutil.copy(program, root / ("harness/init" if program.name == "init" else f"usr/bin/{program.name}"))
     build.run_make(scenario.build, tree, f"INSTALL_MOD_PATH={root}", "modules_install", what="install modules",
                    log=LOGS / "debian-modules.log")
+    modules = root / "usr/lib/modules"
+    modules.mkdir(exist_ok=True)
     for module in [*guest.in_tree_modules(objdir), *guest.external_modules(scenario.build, tree)]:
-        shutil.copy(module, root / "usr/lib/modules" / module.name)
+        shutil.copy(module, modules / module.name)
     run(["rsync", "-a", *(f"--exclude={folder}" for folder in LEFT_OUT), f"{base.ensure_base()}/", root / "usr/src/linux"],
         log=LOGS / "debian-source.log", what="copy the base's source")
 

@@ -12,9 +12,13 @@ from harness import bochs, boot, emulator
 
 
 def sockets(pid):
-    """The sockets that a process has."""
+    """The sockets that a process has; of one that has ended none."""
     found = []
-    for name in os.listdir(f"/proc/{pid}/fd"):
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        names = []
+    for name in names:
         try:
             target = os.readlink(f"/proc/{pid}/fd/{name}")
         except OSError:

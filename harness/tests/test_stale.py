@@ -6,7 +6,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from .. import boot, expected, judge, stale
+from .. import boot, expected, judge, stale, tlb
+from ..common import HarnessError
 
 LINE = ("0480{n}i[CPU0  ] STALE {what} ffff888001000000 of pcid 001 at {at:016x}: was 0000000001000000 wx, since ffffffff81000010, "
         "is 0000000000000000 --, written by ffffffff81000020 of CPU 1\n")
@@ -14,7 +15,7 @@ MAP = "ffffffff81000000 T reads\nffffffff81000018 t changes\nffffffff81000100 D 
 CONSOLE = "[    0.000000] Linux version\n[    1.000000] reboot: Power down\n"
 
 
-class Stale(unittest.TestCase):
+class WithLog(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="kas-stale.")
         self.addCleanup(folder.cleanup)
@@ -30,6 +31,8 @@ class Stale(unittest.TestCase):
         path.write_text(text)
         self.enterContext(mock.patch.object(stale, "ALLOWED", path))
 
+
+class Stale(WithLog):
     def test_names(self):
         first, second = stale.stale(self.log, self.top / "System.map")
         self.assertRegex(first, r"^STALE read ffff888001000000 of pcid 001 at reads: was .* since reads, is .* by changes of CPU 1$")
@@ -60,3 +63,47 @@ class Stale(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+class AnyKernel(WithLog):
+    """make tlb KERNEL="""
+
+    def setUp(self):
+        super().setUp()
+        (self.top / "bzImage").write_text("a kernel")
+        self.started = []
+        for name, value in {"LOGS": self.top, "ROOT": self.top, "need": lambda packages: None, "say": lambda text: None}.items():
+            self.enterContext(mock.patch.object(tlb, name, value))
+        self.enterContext(mock.patch.object(tlb.emulator, "program", lambda: self.top))
+
+    def run_it(self, finished=True, **variables):
+        """The exit status, with an emulator that ends at once."""
+        def start(label, boots, scenario, console, results):
+            self.started.append((boots, scenario))
+            machine = mock.Mock(log=self.log)
+            machine.process.poll.return_value = 0
+            machine.finished.return_value = finished
+            return machine
+        with mock.patch.object(tlb.bochs, "Bochs", start), \
+                mock.patch.dict(tlb.os.environ, {"KERNEL": str(self.top / "bzImage"), **variables}):
+            return tlb.any_kernel()
+
+    def test_reports(self):
+        self.assertEqual(self.run_it(SYSTEM_MAP=str(self.top / "System.map"), CMDLINE="quiet"), 1)
+        (commands, files), scenario = self.started[0]
+        self.assertIn("nokaslr idle=nomwait quiet", commands)
+        self.assertEqual((set(files), scenario.tlb), ({"bzImage"}, "report"))
+
+    def test_no_reports(self):
+        self.log.write_text("")
+        self.assertEqual(self.run_it(INITRD=str(self.top / "bzImage")), 0)
+        self.assertIn("initrd /boot/initramfs.cpio", self.started[0][0][0])
+
+    def test_a_kernel_that_does_not_end(self):
+        self.log.write_text("")
+        with self.assertRaisesRegex(HarnessError, "the kernel did not power off; log: boot-tlb-kernel.log"):
+            self.run_it(finished=False)
+
+    def test_a_file_that_is_not_there(self):
+        with self.assertRaisesRegex(HarnessError, "INITRD=/nowhere: there is no such file"):
+            self.run_it(INITRD="/nowhere")

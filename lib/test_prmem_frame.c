@@ -101,7 +101,7 @@ static void prmem_test_frames(struct kunit *test)
 
 	prmem_test_need_protection(test);
 	KUNIT_ASSERT_NOT_NULL(test, page);
-	/* Nor is a block being filled. */
+	/* Nobody fills a block while this is held: that has pages before it is in the table. */
 	guard(mutex)(&prmem_grow_mutex);
 	guard(mutex)(&prmem_mutex);
 

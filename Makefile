@@ -3,6 +3,7 @@
 
 COMMANDS := run shell test check bench mutants soak tlb prefixes expected series tree export refresh clean
 ONLY ?=
+PARTS ?=
 V ?=
 
 .DEFAULT_GOAL := help
@@ -19,8 +20,8 @@ help:
 	@echo 'make soak     the long form of the random tests and of the load: an hour'
 	@echo 'make tlb      on an emulator whose TLB remembers: each use of a stale translation is reported'
 	@echo 'make expected list anew which cases run and which are skipped where, from the logs of the last boots'
-	@echo 'make prefixes boot the kernel of each prefix of the series: an hour or two; ONLY=PATCH boots one'
-	@echo 'make series   the patches, as files and as one mbox for git am, in out/series'
+	@echo 'make prefixes boot the kernel of each prefix of the series, and each part alone; ONLY=PATCH or PART boots one'
+	@echo 'make series   the patches, as files and as mboxes for git am, in out/series; PARTS="temp_mm asi" only these parts'
 	@echo 'make tree     a git branch with one commit a patch in build/tree, to work on existing kernel files'
 	@echo 'make export   write the branch in build/tree back into this repository'
 	@echo 'make refresh  rewrite the stored diffs in their canonical form after editing them by hand'
@@ -30,7 +31,7 @@ help:
 # The harness gives what it starts an environment of its own, so that nothing of this make's reaches the kernel's,
 # and ends what it has started when it ends, as it does when this make is killed.
 $(COMMANDS): | python
-	@exec setpriv --pdeathsig TERM env V='$(V)' ONLY='$(ONLY)' python3 -m harness $@ $(ONLY)
+	@exec setpriv --pdeathsig TERM env V='$(V)' ONLY='$(ONLY)' PARTS='$(PARTS)' python3 -m harness $@ $(ONLY)
 
 python:
 	@command -v python3 >/dev/null || { \

@@ -234,33 +234,57 @@ def machine_paths(ctx):
 
 # ---- series ----
 
-def git_am(ctx):
-    """git am takes the mbox without a word, and gives the tree and the messages that the repository stands for."""
+def _am(mbox, before, after, messages):
+    """What is wrong when git am gets @mbox in a tree of the files @before, where @after and @messages have to come of it."""
     with tempfile.TemporaryDirectory(prefix="kas-am.") as repo:
         gitform.init(repo)
-        for path in ctx.series.edited_files:
+        for path, text in before.items():
             (Path(repo) / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ctx.base / path, Path(repo) / path)
+            (Path(repo) / path).write_bytes(text.data)
+            (Path(repo) / path).chmod(0o755 if text.executable else 0o644)
         gitform.git(repo, "add", "-f", ".")
         gitform.git(repo, "commit", "-q", "--allow-empty", "-m", "base")
         gitform.git(repo, "tag", "base")
         try:
-            output = gitform.git(repo, "am", "-q", OUT / "series" / gitform.MBOX, merge=True).decode(errors="replace").strip()
+            output = gitform.git(repo, "am", "-q", mbox, merge=True).decode(errors="replace").strip()
         except HarnessError as err:
             return str(err)
         if output:
             return output
         have = {path for path in gitform.git(repo, "ls-files", "-z").decode().split("\0") if path}
-        bad = sorted(have ^ (set(ctx.final) | set(ctx.series.edited_files)))
-        bad += [path for path in sorted(have & set(ctx.final)) if (Path(repo) / path).read_bytes() != (ctx.tree / path).read_bytes()
-                or model.is_executable(Path(repo) / path) != model.is_executable(ctx.tree / path)]
+        want = {**before, **after}
+        bad = sorted(have ^ set(want))
+        bad += [path for path in sorted(have & set(want)) if (Path(repo) / path).read_bytes() != want[path].data
+                or model.is_executable(Path(repo) / path) != want[path].executable]
         if bad:
             return "git am and the composed tree differ in " + ", ".join(bad)
         log = gitform.git(repo, "log", "--reverse", "--format=%B%x00", "base..HEAD").decode().split("\0")
-        for patch, text in zip(ctx.series.patches, log):
-            if text.strip() + "\n" != patch.message:
-                return f"git am changes the message of {patch.slug}"
+        if [text.strip() + "\n" for text in log if text.strip()] != messages:
+            return "git am changes a message, or makes another number of commits"
     return None
+
+
+def _edited(ctx):
+    """The files of the base that the series edits, as they are there."""
+    return {path: model.Text((ctx.base / path).read_bytes(), model.is_executable(ctx.base / path)) for path in ctx.series.edited_files}
+
+
+def git_am(ctx):
+    """git am takes the mbox without a word, and gives the tree and the messages that the repository stands for."""
+    return _am(OUT / "series" / gitform.MBOX, _edited(ctx), ctx.final, [patch.message for patch in ctx.series.patches])
+
+
+def git_am_of_parts(ctx):
+    """The same for each part on a tree that has what it needs, and nothing else."""
+    bad = []
+    for part, needs in ctx.series.parts.items():
+        _, before = model.compose_parts(ctx.series, ctx.base, needs) if needs else ([], [])
+        patches, after = model.compose_parts(ctx.series, ctx.base, [*needs, part])
+        problem = _am(OUT / "series" / part / f"{part}.mbox", {**_edited(ctx), **model.overlay(before)}, model.overlay(after),
+                      [patch.message for patch in patches if patch.part == part])
+        if problem:
+            bad.append(f"{part}: {problem}")
+    return "\n".join(bad) or None
 
 
 def composed_tree(ctx):
@@ -289,8 +313,8 @@ def reproducible(ctx):
         status, output = call([sys.executable, "-c", code, Path(tmp) / "series"], env=env)
         if status:
             return output
-        again = {name: (Path(tmp) / "series" / name).read_bytes() for name in os.listdir(Path(tmp) / "series")}
-    first = {name: (OUT / "series" / name).read_bytes() for name in os.listdir(OUT / "series")}
+        again = {name: (Path(tmp) / "series" / name).read_bytes() for name, _ in base_mod.walk(Path(tmp) / "series")}
+    first = {name: (OUT / "series" / name).read_bytes() for name, _ in base_mod.walk(OUT / "series")}
     bad = sorted(name for name in first.keys() | again.keys() if first.get(name) != again.get(name))
     return "another run gives other bytes: " + ", ".join(bad) if bad else None
 
@@ -375,7 +399,7 @@ def _cases(ctx):
         yield "lint", f"checkpatch {name[:-6]}", checkpatch, (name,)
     for case in (kernel_doc, shellcheck, spdx, spdxcheck, quoted_code, length, machine_paths, readme_scenarios):
         yield "lint", case.__name__, case, ()
-    for case in (reproducible, round_trip, git_am, composed_tree, preimages):
+    for case in (reproducible, round_trip, git_am, git_am_of_parts, composed_tree, preimages):
         yield "series", case.__name__, case, ()
     for module in sorted({test.split(".")[0] for test in selfmutants.targets()}):
         yield "mutants", f"harness: control {module}", self_control, (module,)

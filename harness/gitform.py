@@ -85,46 +85,55 @@ def commit_all(repo, base, patches):
 
 # ---- patches ----
 
-def write_patches(series, base, steps, out):
-    """The numbered patches, the cover letter, the mbox and quilt's list; returns the names of the patches."""
+def write_patches(out, series, base, patches, steps, part=""):
+    """Write to the folder @out the numbered patches, the cover letter, the mbox and quilt's list of @patches, or of those
+    among them that belong to @part, on top of the others. Returns the names of the patches."""
+    ours = [patch for patch in patches if part in ("", patch.part)]
+    skipped = len(patches) - len(ours)
     with tempfile.TemporaryDirectory(prefix="kas-series.") as tmp:
         repo, made = Path(tmp) / "repo", Path(tmp) / "out"
         init(repo)
-        commit_all(repo, base, [(patch.message, step) for patch, step in zip(series.patches, steps)])
+        before = commit_all(repo, base, [(patch.message, step) for patch, step in zip(patches, steps)])[skipped]
         git(repo, "format-patch", "-q", "-o", str(made), "-n", "--zero-commit", "--no-signature", "--full-index", "--no-renames",
-            "--diff-algorithm=histogram", "--stat=72", "--subject-prefix=PATCH", f"base..{BRANCH}")
-        stat = git(repo, "diff", "--stat=72", "--summary", "--no-renames", "base", BRANCH).decode()
+            "--diff-algorithm=histogram", "--stat=72", "--subject-prefix=PATCH", f"{before}..{BRANCH}")
+        stat = git(repo, "diff", "--stat=72", "--summary", "--no-renames", before, BRANCH).decode()
         names = sorted(os.listdir(made))
         texts = {name: (made / name).read_bytes() for name in names}
     mbox = b"".join(texts[name] for name in names)
     # Not in the mbox: git am stops at a mail without a patch.
-    texts["0000-cover-letter.patch"] = cover(series, stat).encode()
-    texts[MBOX] = mbox
+    texts["0000-cover-letter.patch"] = cover(series, ours, stat, part).encode()
+    texts[f"{part}.mbox" if part else MBOX] = mbox
     texts["series"] = "".join(name + "\n" for name in names).encode()
-    out = Path(out)
-    tmp = out.with_name(out.name + ".tmp")
-    shutil.rmtree(tmp, ignore_errors=True)
-    tmp.mkdir(parents=True)
+    out.mkdir(parents=True)
     for name, text in texts.items():
-        (tmp / name).write_bytes(text)
-        (tmp / name).chmod(0o644)
-    shutil.rmtree(out, ignore_errors=True)
-    os.replace(tmp, out)
+        (out / name).write_bytes(text)
+        (out / name).chmod(0o644)
     return names
 
 
-def cover(series, stat):
-    """The cover letter: series/cover.md, the subjects, the diffstat and the base."""
-    pin = base_mod.read_pin(series.root)
+def _read(path):
     try:
-        lines = (series.root / "series" / "cover.md").read_text().strip().split("\n")
+        return path.read_text().strip()
     except FileNotFoundError:
-        raise HarnessError("there is no series/cover.md") from None
-    count = len(series.patches)
-    body = "\n".join(lines[1:]).strip("\n")
-    subjects = "\n".join("  " + patch.subject for patch in series.patches)
+        raise HarnessError(f"there is no {path}") from None
+
+
+def cover(series, patches, stat, part=""):
+    """The cover letter of @part, or of all: cover.md, what has changed, what it needs, the subjects, the diffstat and the base."""
+    pin = base_mod.read_pin(series.root)
+    folder = series.root / "series" / part
+    title, _, body = _read(folder / "cover.md").partition("\n")
+    body = body.strip("\n")
+    if part:
+        body += "\n\n" + _read(folder / "changes.md")
+        body += f"\n\nDepends on: {', '.join(series.parts[part]) or 'nothing'}"
+        for patch in series.patches:
+            if patch.part == part and patch.joins:
+                body += f"\nLeft out here, as it also needs {', '.join(patch.joins)}: \"{patch.subject}\""
+    count = len(patches)
+    subjects = "\n".join("  " + patch.subject for patch in patches)
     head = (f"From {ZERO} Mon Sep 17 00:00:00 2001\nFrom: {NAME} <{MAIL}>\nDate: Thu, 1 Jan 2026 00:00:00 +0000\n"
-            f"Subject: [PATCH {'0' * len(str(count))}/{count}] {lines[0].lstrip('# ')}\n")
+            f"Subject: [PATCH {'0' * len(str(count))}/{count}] {title.lstrip('# ')}\n")
     text = f"{body}\n\n{NAME} ({count}):\n{subjects}\n\n{stat}\nbase: {pin['package']} {pin['version']}\n" \
            f"base-sha256: {pin['tarball-sha256']} {Path(pin['tarball']).name}\n"
     if not (head + text).isascii():
@@ -225,7 +234,7 @@ def read_commits(repo, base):
         slug = named[1] if named else _derive_slug(subject)
         if slug in [item[0] for item in result]:
             raise HarnessError(f"{repo}: two commits are called {slug}; give '{subject}' another 'Slug:' line")
-        model.check_message(slug, message)
+        model.check_message(f"the commit of {slug}", message)
         result.append((slug, message, _changes(repo, commit, subject)))
     if not result:
         raise HarnessError(f"{repo}: there is no commit after 'base'")
@@ -245,42 +254,44 @@ def _changes(repo, commit, subject):
     return files
 
 
-def _order(old_lines, old_slugs, slugs):
-    """series/order for @slugs: a comment stays above the patch it was above, or the next one that is left."""
-    above, block, tail = {}, [], []
+def _order(old_lines, slugs):
+    """series/order for @slugs: what is above a patch stays above it, or above the next one that is left."""
+    known = {slug for slug, _, _ in model.parse_order(old_lines)[1]}
+    above, block, written = {}, [], {}
     for line in old_lines:
-        if line in old_slugs and line not in slugs:
-            continue
-        if line in slugs:
-            above[line], block = block, []
-        else:
+        slug = line.partition(" with ")[0]
+        if slug in slugs:
+            above[slug], written[slug], block = block, line, []
+        elif slug not in known:
             block.append(line)
-    tail = block
     lines = []
     for slug in slugs:
-        lines += above.get(slug, []) + [slug]
-    return lines + tail
+        lines += above.get(slug, []) + [written.get(slug, slug)]
+    lines += block
+    used = {part for _, part, _ in model.parse_order(lines)[1]}
+    return [line for line in lines if not model.HEADING.match(line) or model.HEADING.match(line)[1] in used]
 
 
 def stored_form(root, base, patches):
     """{path in the repository: Text} of everything that @patches, as read_commits() returns them, are stored as."""
     order = (root / "series" / "order").read_text().splitlines()[1:] if (root / "series" / "order").exists() else []
-    slugs = [slug for slug, _, _ in patches]
-    old_slugs = [line for line in order if line and not line.startswith("#")]
-    lines = [model.base_line(root), *_order(order, old_slugs, slugs)]
+    lines = _order(order, [slug for slug, _, _ in patches])
+    folders = {slug: f"series/{part}/{slug}" for slug, part, _ in model.parse_order(lines)[1]}
+    lines = [model.base_line(root), *lines]
     stored = {"series/order": model.Text("".join(line + "\n" for line in lines).encode())}
     edited, new = set(), {}
     with tempfile.TemporaryDirectory(prefix="kas-export.") as repo:
         init(repo)
         ids = commit_all(repo, base, [(message, files) for _, message, files in patches])
         for (slug, message, files), commit in zip(patches, ids[1:]):
-            stored[f"series/{slug}/msg"] = model.Text(message.encode())
+            folder = folders[slug]
+            stored[f"{folder}/msg"] = model.Text(message.encode())
             added = sorted(path for path in files if path not in new and not (base / path).is_file())
             for path in added:
                 if path.split("/")[0] not in model.KERNEL_FOLDERS or "/" not in path:
                     raise HarnessError(f"{slug} adds {path}, which is in no folder of the kernel")
             if added:
-                stored[f"series/{slug}/new"] = model.Text("".join(path + "\n" for path in added).encode())
+                stored[f"{folder}/new"] = model.Text("".join(path + "\n" for path in added).encode())
             for path in files:
                 if (base / path).is_file():
                     edited.add(path)
@@ -289,8 +300,8 @@ def stored_form(root, base, patches):
             diffs = git(repo, "diff-tree", "-p", "--no-commit-id", "--no-renames", "--diff-algorithm=histogram", commit)
             for path, text in _split(diffs).items():
                 if path not in added:
-                    stored[f"series/{slug}/edits/{path}.diff"] = model.Text(text)
-            if not added and not any(name.startswith(f"series/{slug}/edits/") for name in stored):
+                    stored[f"{folder}/edits/{path}.diff"] = model.Text(text)
+            if not added and not any(name.startswith(f"{folder}/edits/") for name in stored):
                 raise HarnessError(f"{slug} changes nothing")
     stored.update(new)
     stored["base/PREIMAGES"] = model.Text(base_mod.format_preimages(base, edited).encode())
@@ -312,8 +323,8 @@ def write_source(root, base, patches):
     """Store @patches in the repository @root; returns the paths that changed."""
     root, base = Path(root), Path(base)
     stored = stored_form(root, base, patches)
-    old = {f"series/{name}" for name, _ in base_mod.walk(root / "series") if "/" in name}
-    for listing in (root / "series").glob("*/new"):
+    old = {f"series/{name}" for name, _ in base_mod.walk(root / "series") if name.count("/") > 1}
+    for listing in (root / "series").glob("*/*/new"):
         old.update(listing.read_text().split())
     changed = []
     for path, text in sorted(stored.items()):

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Each prefix of the series compiles and links: with everything on, and with our options off.
+"""Each prefix of the series, and of each of its parts alone, compiles and links: with everything on, and with our options off.
 
-A prefix is the base with the first patches of the series. One source tree goes through all of them. At each, the objects
-are compiled that the files of this patch concern; all others are as at the prefix before. Then everything that
-vmlinux would be linked from is linked, without relocating anything: what a later patch defines is missing there.
-What no patch touches is taken from whole builds: of the series for "debug", of the base for "off".
+A prefix is the base with the first patches of the series, or of a part and those that it needs. One source tree goes through
+all of them. At each, the objects are compiled that the files concern which have changed; all others are as at the prefix
+before. Then everything that vmlinux would be linked from is linked, without relocating anything: what a later patch defines,
+or a part that is left out, is missing there. What no patch touches is taken from whole builds: of the series for "debug", of
+the base for "off".
 """
 
+import dataclasses
+import os
 import re
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from . import boot, build, guest, kbuild, model, report, series
+from . import boot, build, expected, guest, kbuild, model, report, series
 from .base import ensure_base
 from .common import BUILD, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, need, say, tail
+from .judge import judge as judge_boot
 from .report import entry
 
 TREE = BUILD / "prefix"
@@ -26,6 +30,15 @@ SCRIPT = "arch/x86/kernel/vmlinux.lds"
 PREPARED = {"include/asm-generic/vmlinux.lds.h": "the linker script", "arch/x86/kernel/asm-offsets.c": "make prepare"}
 # What only another kernel has is compiled with that, where the series ends.
 ELSEWHERE = {"mm/kasan/report.c": "kasan"}
+# The scenario whose machine a part is tested on, and its suites.
+PART_SUITES = {
+    "fixes": ("tcg-poke", ""),
+    "pg_table": ("tcg-pg-table", "pg_table*"),
+    "temp_mm": ("tcg-4cpu", "temp_mm*"),
+    "prmem": ("tcg-4cpu", "temp_mm* prmem*"),
+    "ima": ("tcg-ima-kunit", "ima_*"),
+    "asi": ("tcg-asi", "asi* pg_table*"),
+}
 
 
 def code(paths):
@@ -118,9 +131,9 @@ class Prefix:
         return f"refers to what nothing defines: {', '.join(sorted(missing)[:5])}" if missing else ""
 
 
-def judge(prefix, slug, paths, touched, first):
-    """"" or the reason why the prefix that ends with @slug, which changes @paths, is wrong in this configuration."""
-    log = LOGS / f"prefix-{slug or 'base'}-{prefix.config}.log"
+def judge(prefix, name, paths, touched, first):
+    """"" or the reason why the prefix @name, where @paths have changed, is wrong in this configuration."""
+    log = LOGS / f"prefix-{name}-{prefix.config}.log"
     try:
         if first:
             prefix.changed_options()
@@ -138,6 +151,25 @@ def uncompiled(prefixes, touched):
                   not any(prefix.objects.users_of(path) for prefix in prefixes))
 
 
+def states(stored, base):
+    """[(name, parts, patch, files)] of the prefixes in the order in which the tree goes through them: those of @parts up to
+    @patch, where @files differ from the one before. First those of the whole series, then those of each part with what it
+    needs that are none of another one that was before."""
+    result, gone, before = [("base", list(stored.parts), "", [])], [], {}
+    for part in ["", *stored.parts]:
+        names = [*stored.parts[part], part] if part else list(stored.parts)
+        patches, steps = model.compose_parts(stored, base, names)
+        slugs = [patch.slug for patch in patches]
+        known = max((len(os.path.commonprefix([slugs, other])) for other in gone), default=0)
+        gone.append(slugs)
+        for count in range(known, len(slugs)):
+            now = model.overlay(steps[:count + 1])
+            changed = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+            result.append((f"{part}-alone:{slugs[count]}" if part else slugs[count], names, slugs[count], changed))
+            before = now
+    return result
+
+
 def prefix_entries(until=None):
     """One entry per prefix and configuration; the base, where it begins, is one as well.
 
@@ -145,55 +177,84 @@ def prefix_entries(until=None):
     """
     base = ensure_base()
     stored = model.load()
-    steps = model.compose(stored, base)
-    touched = set(model.overlay(steps))
+    touched = set(model.overlay(model.compose(stored, base)))
     prefixes = [Prefix(config, base) for config in WHOLE]
     entries = [entry("debug", "none", "series", "prefix:files", "fail" if missing else "pass",
                      missing and f"no build compiles {', '.join(missing)}")
                for missing in [uncompiled(prefixes, touched)]]
     with ThreadPoolExecutor(len(prefixes)) as pool:
-        for count, slug in enumerate(["", *(patch.slug for patch in stored.patches)]):
+        for name, parts, slug, changed in states(stored, base):
             if until is not None and time.monotonic() > until:
-                entries += [entry(prefix.config, "none", "series", f"prefix:{slug or 'base'}", "skip",
+                entries += [entry(prefix.config, "none", "series", f"prefix:{name}", "skip",
                                   "make test has no time left for it on this machine; the next run has what is compiled by now")
                             for prefix in prefixes]
                 continue
-            series.patched_tree(TREE, upto=slug)
-            paths = code(steps[count - 1]) if count else []
-            problems = pool.map(lambda prefix: judge(prefix, slug, paths, touched, not count), prefixes)
+            series.patched_tree(TREE, upto=slug, parts=parts)
+            problems = pool.map(lambda prefix: judge(prefix, name, code(changed), touched, not slug), prefixes)
             for prefix, problem in zip(prefixes, list(problems)):
-                item = entry(prefix.config, "none", "series", f"prefix:{slug or 'base'}", "fail" if problem else "pass", problem)
+                item = entry(prefix.config, "none", "series", f"prefix:{name}", "fail" if problem else "pass", problem)
                 if problem:
-                    item["tail"] = tail(LOGS / f"prefix-{slug or 'base'}-{prefix.config}.log", 12)
+                    item["tail"] = tail(LOGS / f"prefix-{name}-{prefix.config}.log", 12)
                 entries.append(item)
     return entries
 
 
-def boot_entries(slugs):
-    """Build each prefix whole, boot it, and let it write its own text: an hour or two for all of them."""
-    entries = []
-    for slug in slugs:
-        series.patched_tree(TREE, upto=slug)
-        scenario = boot.Scenario(f"prefix-{slug or 'base'}", smp=2, run=["poke:1"], needs=[])
-        try:
-            objdir = build.build("debug", TREE, ("bzImage",), log=LOGS / f"{scenario.name}-build.log")
-            _, found = boot.run_boot(scenario, objdir, guest.plain_initramfs())
-        except HarnessError as err:
-            found = [entry(scenario.name, "tcg", "series", "boot", "fail", str(err).splitlines()[0])]
-        say(f"  {scenario.name}: {report.closing_line(found)}")
-        entries += found
-    return entries
+def _boot(scenario, listed=None, tag=""):
+    """Build the kernel of TREE whole, boot it, and judge what comes of it."""
+    try:
+        objdir = build.build("debug", TREE, ("bzImage",), log=LOGS / f"{scenario.name}{tag}-build.log")
+        booted = boot.Boot(scenario, objdir, guest.plain_initramfs(), tag)
+        boot.wait(booted)
+        found = judge_boot(booted, listed)
+    except HarnessError as err:
+        found = [entry(scenario.name, "tcg", "series", "boot", "fail", str(err).splitlines()[0])]
+    say(f"  {scenario.name}{tag}: {report.closing_line(found)}")
+    return found
+
+
+def boot_prefix(slug):
+    """Let it write its own text."""
+    series.patched_tree(TREE, upto=slug)
+    return _boot(boot.Scenario(f"prefix-{slug or 'base'}", smp=2, run=["poke:1"], needs=[]))
+
+
+def suites_without(stored, base, names):
+    """The KUnit suites of the series that are not there with the parts @names alone."""
+    def suites(parts):
+        texts = model.overlay(model.compose_parts(stored, base, parts)[1])
+        return {name for path, text in texts.items() if path.endswith(".c")
+                for name in re.findall(r'^\t\.name = "(\w+)",$', text.data.decode(errors="replace"), re.M)}
+    return suites(list(stored.parts)) - suites(names)
+
+
+def boot_part(part):
+    """A part, and nothing but what it needs, passes its suites, as one of the scenarios has the machine for it."""
+    stored, base = model.load(), ensure_base()
+    names = [*stored.parts[part], part]
+    name, globs = PART_SUITES[part]
+    absent = suites_without(stored, base, names)
+    listed = {key: cases for key, cases in expected.load().items() if key.partition(" ")[2] not in absent}
+    series.patched_tree(TREE, parts=names)
+    scenario = dataclasses.replace(boot.load(name), kunit=globs, run=["poke:1"], needs=[], expect=[])
+    found = _boot(scenario, listed, f"-{part}-alone")
+    return [{**item, "scenario": f"{part}-alone"} for item in found]
 
 
 def cmd_prefixes(args):
-    """make prefixes [ONLY=SLUG]: those of "make test" compile and link what a patch concerns; this boots them."""
+    """make prefixes [ONLY=PATCH or PART]: those of "make test" compile and link what a patch concerns; this boots them."""
     need({**PACKAGES, **TEST_PACKAGES})
-    slugs = ["", *(patch.slug for patch in model.load().patches)]
+    stored = model.load()
+    slugs = ["", *(patch.slug for patch in stored.patches)]
     only = " ".join(args)
-    if only and only not in slugs:
-        raise HarnessError(f"the series has no patch {only}")
+    if only and only not in (*slugs, *stored.parts):
+        raise HarnessError(f"the series has no patch {only}, and no part of that name")
     with report.Run(f"prefixes-{only}" if only else "prefixes") as run:
-        run.add(boot_entries([only] if only else slugs))
+        for slug in slugs:
+            if only in ("", slug):
+                run.add(boot_prefix(slug))
+        for part in stored.parts:
+            if only in ("", part):
+                run.add(boot_part(part))
         run.write()
         report.show_failures(run.entries)
         say(report.closing_line(run.entries))

@@ -29,22 +29,22 @@ def with_extra(composed, base, extra):
     return result
 
 
-def composed_files(root, base, upto=None, extra=()):
-    """{path: Text} of the files that differ from the base after the patch @upto (None: the last, "": none)."""
+def composed_files(root, base, upto=None, extra=(), parts=None):
+    """{path: Text} of the files that differ from the base after the patch @upto (None: the last, "": none) of @parts."""
     if upto == "":
         return with_extra({}, base, extra)
     series = model.load(root)
-    steps = model.compose(series, base)
+    patches, steps = model.compose_parts(series, base, parts or list(series.parts))
     if upto is not None:
-        slugs = [patch.slug for patch in series.patches]
+        slugs = [patch.slug for patch in patches]
         if upto not in slugs:
             raise HarnessError(f"the series has no patch {upto}")
         steps = steps[:slugs.index(upto) + 1]
     return with_extra(model.overlay(steps), base, extra)
 
 
-def patched_tree(dest, upto=None, extra=(), root=ROOT, base=None, like=None):
-    """Make or update at @dest a source tree to build: the base with the series up to @upto, then @extra.
+def patched_tree(dest, upto=None, extra=(), root=ROOT, base=None, like=None, parts=None):
+    """Make or update at @dest a source tree to build: the base with @parts of the series (all) up to @upto, then @extra.
 
     Files of the base are hard links. Everything else is written as a new file, and only when its text
     changes, so that make rebuilds what must be rebuilt. A file that goes back to the base's text is
@@ -55,7 +55,7 @@ def patched_tree(dest, upto=None, extra=(), root=ROOT, base=None, like=None):
     """
     base = Path(base or base_mod.ensure_base(root))
     dest = Path(dest)
-    want = composed_files(root, base, upto, extra)
+    want = composed_files(root, base, upto, extra, parts)
     with base_mod.locked(dest.with_name(dest.name + ".lock")):
         _Tree(dest, base, like).update(want)
     return dest
@@ -175,21 +175,35 @@ class _Tree:
 
 # ---- commands ----
 
-def generate(root=ROOT, out=None, base=None):
-    """Write the patches, the cover letter, the mbox and quilt's series file to @out."""
+def generate(root=ROOT, out=None, base=None, parts=None):
+    """Write to @out the patches, the cover letter, the mbox and quilt's series file: of @parts, by default all, together;
+    and in a folder for each of them of that part, on top of what it needs."""
     base = Path(base or base_mod.ensure_base(root))
     out = Path(out or OUT / "series")
     series = model.load(root)
     if not series.patches:
         raise HarnessError("series/order lists no patch")
-    return gitform.write_patches(series, base, model.compose(series, base), out)
+    parts = list(parts or series.parts)
+    tmp = out.with_name(out.name + ".tmp")
+    shutil.rmtree(tmp, ignore_errors=True)
+    names = gitform.write_patches(tmp, series, base, *model.compose_parts(series, base, parts))
+    for part in parts:
+        alone = model.compose_parts(series, base, [*series.parts[part], part])
+        gitform.write_patches(tmp / part, series, base, *alone, part)
+    shutil.rmtree(out, ignore_errors=True)
+    os.replace(tmp, out)
+    return names
 
 
 def cmd_series(_args):
-    """make series"""
-    patches = generate()
-    say(f"{len(patches)} patches and a cover letter in out/series; apply them with:")
+    """make series [PARTS="temp_mm asi"]"""
+    parts = os.environ.get("PARTS", "").split()
+    names = generate(parts=parts)
+    say(f"{len(names)} patches and a cover letter in out/series; apply them with:")
     say(f"  git am -s out/series/{gitform.MBOX}")
+    say("A part on top of those that its cover letter names:")
+    for part in parts or model.load().parts:
+        say(f"  git am -s out/series/{part}/{part}.mbox")
     return 0
 
 

@@ -49,7 +49,7 @@ class Drift(WithSample):
         self.edit("mm/Makefile", "mmap.o", "mmap.o other.o")
         with self.assertRaises(HarnessError) as caught:
             base.accept(self.base, "6.12.1-1", self.root)
-        for word in ("does not apply to 6.12.1-1", "series/first: mm/Makefile: hunk", "series/second: mm/memory.c: hunk",
+        for word in ("does not apply to 6.12.1-1", "series/one/first: mm/Makefile: hunk", "series/one/second: mm/memory.c: hunk",
                      "changed since the pinned base: mm/Makefile, mm/memory.c"):
             self.assertIn(word, str(caught.exception))
 
@@ -61,7 +61,7 @@ class Drift(WithSample):
 
     def test_file_is_gone(self):
         (self.base / "mm/Makefile").unlink()
-        with self.assertRaisesRegex(HarnessError, "series/first: edits mm/Makefile, which neither"):
+        with self.assertRaisesRegex(HarnessError, "series/one/first: edits mm/Makefile, which neither"):
             base.accept(self.base, "6.12.1-1", self.root)
 
 

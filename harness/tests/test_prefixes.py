@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from .. import kbuild, prefixes, warn
+from .. import kbuild, model, prefixes, warn
 from ..common import HarnessError
 
 OBJECTS = {
@@ -153,16 +153,42 @@ class Kernel(unittest.TestCase):
             prefixes.Prefix("debug", self.base)
 
 
+class States(unittest.TestCase):
+    """Of a series of three parts, of which the last needs the first alone."""
+    TEXTS = {"one": {"a.c": "1"}, "two": {"b.c": "2"}, "three": {"a.c": "3"}, "join": {"b.c": "4"}}
+    PARTS = {"low": [], "side": ["low"], "high": ["low"]}
+    OF = {"one": "low", "two": "side", "three": "high", "join": "high"}
+
+    def states(self):
+        patches = [mock.Mock(slug=slug, part=part, joins=("side",) if slug == "join" else ()) for slug, part in self.OF.items()]
+        stored = mock.Mock(parts=self.PARTS, patches=patches)
+
+        def compose_parts(stored, _base, names):
+            chosen = model.select(stored, names)
+            return chosen, [self.TEXTS[patch.slug] for patch in chosen]
+        with mock.patch.object(prefixes.model, "compose_parts", compose_parts):
+            return prefixes.states(stored, None)
+
+    def test_each_part_alone(self):
+        self.assertEqual([(name, parts, slug) for name, parts, slug, _ in self.states()], [
+            ("base", ["low", "side", "high"], ""), ("one", ["low", "side", "high"], "one"), ("two", ["low", "side", "high"], "two"),
+            ("three", ["low", "side", "high"], "three"), ("join", ["low", "side", "high"], "join"),
+            ("high-alone:three", ["low", "high"], "three")])
+
+    def test_what_has_changed(self):
+        # The last one lacks what two and join have made.
+        self.assertEqual([files for *_, files in self.states()], [[], ["a.c"], ["b.c"], ["a.c"], ["b.c"], ["b.c"]])
+
+
 class NoTime(unittest.TestCase):
     def entries(self, until):
         """The entries of a series of two patches, and for which prefixes a tree was made."""
         made = []
-        stored = mock.Mock(patches=[mock.Mock(slug="one"), mock.Mock(slug="two")])
+        found = [("base", ["part"], "", []), ("one", ["part"], "one", []), ("part-alone:two", ["part"], "two", [])]
         with mock.patch.multiple(prefixes, ensure_base=mock.DEFAULT, Prefix=lambda config, base: mock.Mock(config=config),
-                                 judge=lambda *_: "", uncompiled=lambda *_: []), \
-             mock.patch.object(prefixes.model, "load", lambda: stored), mock.patch.object(prefixes.model, "compose", lambda *_: [{}, {}]), \
-             mock.patch.object(prefixes.model, "overlay", lambda _: {}), \
-             mock.patch.object(prefixes.series, "patched_tree", lambda _, upto: made.append(upto)):
+                                 judge=lambda *_: "", uncompiled=lambda *_: [], states=lambda *_: found), \
+             mock.patch.multiple(prefixes.model, load=mock.DEFAULT, compose=mock.DEFAULT, overlay=lambda _: {}), \
+             mock.patch.object(prefixes.series, "patched_tree", lambda _, upto, parts: made.append((upto, parts))):
             return prefixes.prefix_entries(until), made
 
     def test_no_time_left(self):
@@ -170,13 +196,26 @@ class NoTime(unittest.TestCase):
         self.assertEqual(made, [])
         # The first one is about files that nothing compiles.
         self.assertEqual([item["status"] for item in entries[1:]], ["skip"] * 6)
-        self.assertEqual({item["case"] for item in entries[1:]}, {"prefix:base", "prefix:one", "prefix:two"})
+        self.assertEqual({item["case"] for item in entries[1:]}, {"prefix:base", "prefix:one", "prefix:part-alone:two"})
         self.assertIn("no time left", entries[-1]["why"])
 
     def test_time_left(self):
         for until in (None, time.monotonic() + 1000):
             entries, made = self.entries(until)
-            self.assertEqual((made, {item["status"] for item in entries}, len(entries)), (["", "one", "two"], {"pass"}, 7))
+            self.assertEqual((made, {item["status"] for item in entries}, len(entries)),
+                             ([("", ["part"]), ("one", ["part"]), ("two", ["part"])], {"pass"}, 7))
+
+
+class Absent(unittest.TestCase):
+    def test_suites_of_parts_that_are_left_out(self):
+        suite = '\n\t.name = "%s",\n'
+        texts = {("low", "high"): {"a.c": suite % "low", "b.c": suite % "high"}, ("low",): {"a.c": suite % "low"}}
+        with mock.patch.object(prefixes.model, "compose_parts", lambda stored, base, names: (
+                [], [{path: model.Text(text.encode()) for path, text in texts[tuple(names)].items()}])):
+            self.assertEqual(prefixes.suites_without(mock.Mock(parts={"low": [], "high": []}), None, ["low"]), {"high"})
+
+    def test_each_part_has_its_suites(self):
+        self.assertEqual(set(prefixes.PART_SUITES), set(model.load().parts))
 
 
 class Warnings(unittest.TestCase):

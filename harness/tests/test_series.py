@@ -6,7 +6,7 @@ import time
 import unittest
 from unittest import mock
 
-from .. import base, diff, gitform, model, series
+from .. import base, diff, gitform, model, series, weave
 from ..common import HarnessError
 from .sample import Sample, write
 
@@ -35,34 +35,34 @@ class Guards(WithSample):
         self.fails(words, model.load, self.root)
 
     def test_introduced_twice(self):
-        self.loading_fails("mm/thing.c is introduced twice|first|third", {"series/third/new": "mm/thing.c\n"})
+        self.loading_fails("mm/thing.c is introduced twice|first|third", {"series/two/third/new": "mm/thing.c\n"})
 
     def test_listed_but_missing(self):
         (self.root / "mm/thing_test.c").unlink()
-        self.fails("series/third/new lists mm/thing_test.c", model.load, self.root)
+        self.fails("series/two/third/new lists mm/thing_test.c", model.load, self.root)
 
     def test_listed_by_no_patch(self):
         self.loading_fails("no patch lists|mm/stray.c", {"mm/stray.c": "int s;\n"})
 
     def test_slug_not_in_order(self):
-        self.loading_fails("series/fourth is not in series/order", {"series/fourth/msg": "x\n"})
+        self.loading_fails("series/two/fourth is not in series/order", {"series/two/fourth/msg": "x\n"})
 
     def test_slug_without_folder(self):
-        self.loading_fails("names fourth", {"series/order": "# base: linux-source-6.12 6.12.0-1\nfirst\nsecond\nthird\nfourth\n"})
+        self.loading_fails("names fourth", {"series/order": "# base: linux-source-6.12 6.12.0-1\none:\nfirst\nsecond\ntwo: one\nthird\nfourth\n"})
 
     def test_unknown_folder(self):
         self.loading_fails("unknown folder stuff/", {"stuff/a.c": "int a;\n"})
 
     def test_edit_of_another_path(self):
-        text = (self.root / "series/second/edits/mm/memory.c.diff").read_text().replace("mm/memory.c", "mm/mmap.c")
+        text = (self.root / "series/one/second/edits/mm/memory.c.diff").read_text().replace("mm/memory.c", "mm/mmap.c")
         self.loading_fails("edits/mm/memory.c.diff: must edit mm/memory.c alone, but edits mm/mmap.c",
-                           {"series/second/edits/mm/memory.c.diff": text})
+                           {"series/one/second/edits/mm/memory.c.diff": text})
 
     def test_edit_before_introduction(self):
-        (self.root / "series/third/edits/mm/thing.c.diff").unlink()
-        self.loading_fails("series/second edits mm/thing.c before third", {
-            "series/first/new": "include/linux/thing.h\n", "series/third/new": "mm/thing_test.c\nmm/thing.c\n",
-            "series/second/edits/mm/thing.c.diff": "--- a/mm/thing.c\n+++ b/mm/thing.c\n@@ -1 +1,2 @@\n int thing;\n+int more;\n"})
+        (self.root / "series/two/third/edits/mm/thing.c.diff").unlink()
+        self.loading_fails("series/one/second edits mm/thing.c before third", {
+            "series/one/first/new": "include/linux/thing.h\n", "series/two/third/new": "mm/thing_test.c\nmm/thing.c\n",
+            "series/one/second/edits/mm/thing.c.diff": "--- a/mm/thing.c\n+++ b/mm/thing.c\n@@ -1 +1,2 @@\n int thing;\n+int more;\n"})
 
     def test_other_base(self):
         self.loading_fails("first line must name the base", {"series/order": "# base: linux-source-6.12 6.12.1-1\nfirst\n"})
@@ -71,7 +71,7 @@ class Guards(WithSample):
         for text in ("\nbody\n", "[x] subject\n", "subject\nbody\n", "subject\n\ntrail \n", "subject\n\n---\nlost\n",
                      "subject\n\nFrom: a\n", "subject\n\nSigned-off-by: a\n", "subject\n\nSlug: a\n", "subject\n\n\nbody\n"):
             with self.subTest(text=text):
-                self.loading_fails("series/second/msg", {"series/second/msg": text})
+                self.loading_fails("series/one/second/msg", {"series/one/second/msg": text})
 
 
 class Composition(WithSample):
@@ -82,11 +82,11 @@ class Composition(WithSample):
 
     def test_edit_that_does_not_apply(self):
         write(self.base, {"mm/memory.c": (self.base / "mm/memory.c").read_text().replace("line21", "drift21")})
-        self.fails("series/second: mm/memory.c: hunk @@ -18,7 +18,7 @@|expected|line21|found at line 18|drift21", self.compose)
+        self.fails("series/one/second: mm/memory.c: hunk @@ -18,7 +18,7 @@|expected|line21|found at line 18|drift21", self.compose)
 
     def test_moved_hunk(self):
         write(self.base, {"mm/memory.c": "int zero;\n" + (self.base / "mm/memory.c").read_text()})
-        write(self.root, {"series/third/edits/mm/memory.c.diff":
+        write(self.root, {"series/two/third/edits/mm/memory.c.diff":
                           "--- a/mm/memory.c\n+++ b/mm/memory.c\n@@ -5,2 +5,3 @@\n int line4;\n+int n;\n int line5;\n"})
         self.assertIn(b"int zero;\nint line0;", self.compose()[1][2]["mm/memory.c"].data)
 
@@ -107,6 +107,125 @@ class Composition(WithSample):
             diff.parse(b"--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n-a\n+b\n")
         with self.assertRaisesRegex(diff.DiffError, "its header says otherwise"):
             diff.parse(b"--- a/f\n+++ b/f\n@@ -1 +1,2 @@\n-a\n-b\n+c\n+d\n")
+
+
+class Weaves(unittest.TestCase):
+    def weave(self, *texts):
+        result = weave.Weave(texts[0].encode())
+        for number, text in enumerate(texts[1:], 1):
+            result.add(f"p{number}", text.encode())
+        return result
+
+    def test_all_gives_each_text(self):
+        texts = ["a\nb\nc\n", "a\nx\nb\nc\n", "x\nb\ny\n", "x\nb\nz\ny\nw\n"]
+        self.assertEqual(self.weave(*texts).texts(["p1", "p2", "p3"]), [text.encode() for text in texts[1:]])
+
+    def test_one_is_left_out(self):
+        made = self.weave("a\nb\n", "a\nmine\nb\n", "a\nmine\nother\nb\n", "a\nmine\nother\nmine too\nb\n")
+        self.assertEqual(made.texts(["p1", "p3"]), [b"a\nmine\nb\n", b"a\nmine\nmine too\nb\n"])
+        self.assertEqual(made.texts(["p2"]), [b"a\nother\nb\n"])
+        self.assertEqual(made.texts([]), [])
+
+    def test_what_it_removes_stays_without_it(self):
+        made = self.weave("a\nb\nc\n", "a\nc\n", "a\nc\nd\n")
+        self.assertEqual(made.texts(["p2"]), [b"a\nb\nc\nd\n"])
+
+    def test_no_change_without_the_others(self):
+        self.assertEqual(self.weave("a\n", "a\nb\n", "a\n").texts(["p1"]), [b"a\nb\n"])
+        self.assertEqual(self.weave("a\n", "b\n", "b\nc\n").texts(["p1", "p2"]), [b"b\n", b"b\nc\n"])
+
+    def test_needs_what_is_left_out(self):
+        with self.assertRaises(ValueError) as caught:
+            self.weave("a\n", "a\nb\n", "a\nB\n").texts(["p2"])
+        self.assertEqual(caught.exception.args, ("p2", "p1"))
+
+
+class Parts(WithSample):
+    """The sample, with a part that needs neither of the others, and joins the second one."""
+
+    def setUp(self):
+        super().setUp()
+        order = (self.root / "series/order").read_text().replace("# the end\n", "three:\nfourth\nfifth with two\n# the end\n")
+        write(self.root, {
+            "series/order": order, "series/three/cover.md": "# The third part\n\nText.\n", "series/three/changes.md": "None yet.\n",
+            "series/three/fourth/msg": "mm: Something else\n", "series/three/fifth/msg": "mm: Join them\n",
+            "series/three/fourth/edits/mm/Makefile.diff":
+                "--- a/mm/Makefile\n+++ b/mm/Makefile\n@@ -1,3 +1,4 @@\n obj-y := memory.o\n obj-y += mmap.o\n obj-y += thing.o\n+obj-y += else.o\n",
+            "series/three/fifth/edits/mm/thing_test.c.diff":
+                "--- a/mm/thing_test.c\n+++ b/mm/thing_test.c\n@@ -1 +1,2 @@\n int thing_test;\n+int joined;\n",
+            "mm/thing_test.c": "int thing_test;\nint joined;\n"})
+
+    def parts(self, *names):
+        return model.compose_parts(model.load(self.root), self.base, list(names))
+
+    def test_needs(self):
+        stored = model.load(self.root)
+        self.assertEqual(stored.parts, {"one": [], "two": ["one"], "three": []})
+        self.assertEqual([(patch.slug, patch.part, patch.joins) for patch in stored.patches][-2:],
+                         [("fourth", "three", ()), ("fifth", "three", ("two",))])
+        self.fails("the part two needs one as well", self.parts, "two")
+        self.fails("no part four|one, two, three", self.parts, "four")
+
+    def test_alone(self):
+        patches, steps = self.parts("three")
+        self.assertEqual([patch.slug for patch in patches], ["fourth"])
+        self.assertEqual(steps[0]["mm/Makefile"].data, b"obj-y := memory.o\nobj-y += mmap.o\nobj-y += else.o\n")
+        patches, steps = self.parts("one", "two")
+        self.assertEqual(model.overlay(steps)["mm/thing_test.c"].data, b"int thing_test;\n")
+        self.assertNotIn(b"else", model.overlay(steps)["mm/Makefile"].data)
+
+    def test_all_is_the_series(self):
+        patches, steps = self.parts("one", "two", "three")
+        self.assertEqual([patch.slug for patch in patches], ["first", "second", "third", "fourth", "fifth"])
+        self.assertEqual(model.overlay(steps)["mm/thing_test.c"].data, b"int thing_test;\nint joined;\n")
+
+    def test_a_need_that_nobody_names(self):
+        write(self.root, {"series/three/fourth/edits/mm/Makefile.diff":
+                          "--- a/mm/Makefile\n+++ b/mm/Makefile\n@@ -1,3 +1,3 @@\n obj-y := memory.o\n obj-y += mmap.o\n-obj-y += thing.o\n+obj-y += else.o\n"})
+        self.fails("mm/Makefile: fourth changes what first has added", self.parts, "three")
+        self.assertEqual(len(self.parts("one", "three")[0]), 3)
+
+    def test_a_file_that_nobody_adds(self):
+        write(self.root, {"series/order": (self.root / "series/order").read_text().replace("fifth with two", "fifth")})
+        self.fails("series/three/fifth edits mm/thing_test.c, which third adds", self.parts, "three")
+        self.assertEqual(len(self.parts("one", "two", "three")[0]), 5)
+
+    def test_order(self):
+        top = "# base: linux-source-6.12 6.12.0-1\n"
+        for words, lines in (("first belongs to no part", "first\none:\n"), ("the part one is there twice", "one:\nfirst\none:\n"),
+                             ("two needs three, which no line above", "one:\nfirst\ntwo: three\n"), ("first is there twice", "one:\nfirst\nfirst\n"),
+                             ("left out without one, which is no part above", "one:\nfirst with one\n"), ("'A' is no slug", "one:\nA\n"),
+                             ("series/three is no part", "one:\nfirst\nsecond\n"), ("the part four has no patches", "one:\nfirst\nsecond\ntwo:\nthird\nthree:\nfourth\nfifth\nfour:\n")):
+            with self.subTest(words=words):
+                write(self.root, {"series/order": top + lines})
+                self.fails(words, model.load, self.root)
+
+    def test_patches_of_a_part(self):
+        out = self.sample.top / "out"
+        series.generate(self.root, out, self.base)
+        self.assertEqual(sorted(os.listdir(out / "three")), ["0000-cover-letter.patch", "0001-mm-Something-else.patch", "series", "three.mbox"])
+        cover = (out / "three/0000-cover-letter.patch").read_text()
+        for words in ("[PATCH 0/1] The third part", "None yet.", "Depends on: nothing", 'Left out here, as it also needs two: "mm: Join them"'):
+            self.assertIn(words, cover)
+        self.assertIn("Depends on: one\n", (out / "two/0000-cover-letter.patch").read_text())
+        self.assertIn(" obj-y += mmap.o\n+obj-y += else.o\n", (out / "three/three.mbox").read_text())
+        self.assertEqual((out / gitform.MBOX).read_text().count("\nSubject: "), 5)
+
+    def test_only_some(self):
+        out = self.sample.top / "out"
+        self.assertEqual(len(series.generate(self.root, out, self.base, ["one", "three"])), 3)
+        self.assertFalse((out / "two").exists())
+        self.fails("the part two needs one", series.generate, self.root, out, self.base, ["two"])
+        self.assertTrue((out / gitform.MBOX).exists())
+
+    def test_a_part_goes_with_its_last_patch(self):
+        dest = self.sample.top / "tree"
+        series.patched_tree(dest, root=self.root, base=self.base)
+        stored, steps = self.compose()
+        gitform.make_tree(stored, self.base, steps, dest)
+        gitform.git(dest, "reset", "-q", "--hard", "HEAD~2")
+        gitform.export(dest, self.base, self.root)
+        self.assertEqual(list(model.parse_order((self.root / "series/order").read_text().splitlines()[1:])[0]), ["one", "two"])
 
 
 class Tree(WithSample):
@@ -250,7 +369,7 @@ class RoundTrip(WithSample):
 
     def test_refresh_makes_the_same(self):
         self.assertEqual(gitform.refresh(self.root, self.base), [])
-        path = "series/second/edits/mm/memory.c.diff"
+        path = "series/one/second/edits/mm/memory.c.diff"
         before = (self.root / path).read_bytes()
         write(self.root, {path: b"diff --git a/mm/memory.c b/mm/memory.c\nindex 1..2 100644\n" + before})
         self.assertEqual(gitform.refresh(self.root, self.base), [path])
@@ -270,8 +389,8 @@ class RoundTrip(WithSample):
         self.fails("work that is not exported", gitform.refuse_unsaved, tree)
         gitform.export(tree, self.base, self.root)
         self.assertEqual((self.root / "series/order").read_text().splitlines()[-3:], ["third", "mm-add-fresh-things", "# the end"])
-        self.assertIn("+int other2;", (self.root / "series/mm-add-fresh-things/edits/kernel/other.c.diff").read_text())
-        self.assertEqual((self.root / "series/mm-add-fresh-things/new").read_text(), "mm/fresh.c\n")
+        self.assertIn("+int other2;", (self.root / "series/two/mm-add-fresh-things/edits/kernel/other.c.diff").read_text())
+        self.assertEqual((self.root / "series/two/mm-add-fresh-things/new").read_text(), "mm/fresh.c\n")
         self.assertIn("kernel/other.c", (self.root / "base/PREIMAGES").read_text())
         self.assertEqual(gitform.refresh(self.root, self.base), [])
 
@@ -280,8 +399,8 @@ class RoundTrip(WithSample):
         self.git(tree, "reset", "-q", "--hard", "HEAD~2")
         gitform.export(tree, self.base, self.root)
         self.assertEqual((self.root / "series/order").read_text(),
-                         "# base: linux-source-6.12 6.12.0-1\n#\n# first topic\n\nfirst\n# second topic\n# the end\n")
-        self.assertFalse((self.root / "series/second").exists())
+                         "# base: linux-source-6.12 6.12.0-1\n#\n# first topic\n\none:\nfirst\n# second topic\n# the end\n")
+        self.assertFalse((self.root / "series/one/second").exists())
         self.assertFalse((self.root / "mm/thing_test.c").exists())
         self.assertEqual((self.root / "mm/thing.c").read_text(), "int thing;\n")
 

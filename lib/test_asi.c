@@ -208,7 +208,7 @@ void asi_test_look(struct asi_test_look *l, bool secret)
 /* The same in a handler, which can read everything. */
 void asi_test_seen(struct asi_test_look *l, struct pt_regs *regs)
 {
-	l->frame = regs && (regs->csx & BIT(ASI_FRAME_BIT));
+	l->frame = regs && regs_interrupted_asi(regs);
 	asi_test_look(l, true);
 }
 
@@ -218,7 +218,7 @@ void asi_test_seen(struct asi_test_look *l, struct pt_regs *regs)
  */
 bool asi_test_again(struct asi_test_look *l, struct hrtimer *timer, struct pt_regs *regs)
 {
-	if ((regs && (regs->csx & BIT(ASI_FRAME_BIT))) || l->missed++ >= 10)
+	if ((regs && regs_interrupted_asi(regs)) || l->missed++ >= 10)
 		return false;
 
 	hrtimer_forward_now(timer, ms_to_ktime(10));

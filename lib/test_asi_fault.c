@@ -16,6 +16,7 @@
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
+#include <linux/perf_regs.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
@@ -415,12 +416,24 @@ static void asi_test_log_names_domain(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(later, word), "%sis not in %s", word, later);
 }
 
+/* The mark of a frame is no part of CS for those who sample the registers of an interrupt. */
+static void asi_test_perf_regs(struct kunit *test)
+{
+	struct pt_regs regs = { .csx = __KERNEL_CS };
+
+	KUNIT_EXPECT_FALSE(test, regs_interrupted_asi(&regs));
+	regs.csx |= BIT(X86_CSX_ASI_BIT);
+	KUNIT_EXPECT_TRUE(test, regs_interrupted_asi(&regs));
+	KUNIT_EXPECT_EQ(test, perf_reg_value(&regs, PERF_REG_X86_CS), __KERNEL_CS);
+}
+
 static struct kunit_case asi_fault_cases[] = {
 	KUNIT_CASE(asi_test_destroy_nmi_in_fault),
 	KUNIT_CASE_SLOW(asi_test_destroy_in_use),
 	KUNIT_CASE(asi_test_probed_fault),
 	KUNIT_CASE(asi_test_log_of_offline_cpu),
 	KUNIT_CASE(asi_test_log_names_domain),
+	KUNIT_CASE(asi_test_perf_regs),
 	KUNIT_CASE(asi_test_nothing_left),
 	{}
 };

@@ -233,7 +233,7 @@ static void asi_test_preempt_and_migrate(struct kunit *test)
 	m = member_start(test, 0, asi, spinner, cpumask_of(0));
 	KUNIT_EXPECT_TRUE(test, sleep_until(&m->ready));
 	for (i = 0; i < 40; i++) {
-		cpu = cpumask_next_wrap(cpu, cpu_online_mask, nr_cpu_ids, false);
+		cpu = cpumask_next(cpu, cpu_online_mask);
 		if (cpu >= nr_cpu_ids)
 			cpu = cpumask_first(cpu_online_mask);
 		err |= set_cpus_allowed_ptr(m->task, cpumask_of(cpu));

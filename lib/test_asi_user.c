@@ -236,11 +236,10 @@ static int pong(void *arg)
 		}
 		look(&s->thread);
 		if (s->migrate) {
-			cpu = cpumask_next_wrap(cpu, cpu_online_mask, nr_cpu_ids, false);
-			if (cpu < nr_cpu_ids)
-				set_cpus_allowed_ptr(s->task, cpumask_of(cpu));
-			else
-				cpu = s->cpu;
+			cpu = cpumask_next(cpu, cpu_online_mask);
+			if (cpu >= nr_cpu_ids)
+				cpu = cpumask_first(cpu_online_mask);
+			set_cpus_allowed_ptr(s->task, cpumask_of(cpu));
 		}
 		WRITE_ONCE(s->ball, 0);
 		wake_up_process(s->task);

@@ -122,7 +122,7 @@ static struct mm_struct *temp_mm_new_mm(void)
 	atomic_set(&mm->mm_users, 1);
 	atomic_set(&mm->mm_count, 1);
 	seqcount_init(&mm->write_protect_seq);
-	mmap_init_lock(mm);
+	init_rwsem(&mm->mmap_lock);
 	spin_lock_init(&mm->page_table_lock);
 	spin_lock_init(&mm->arg_lock);
 	INIT_LIST_HEAD(&mm->mmlist);

@@ -344,7 +344,7 @@ static void __init asi_watch_modules(void) { }
  * asi_pg_table - the page table of a domain
  * @asi: the domain
  *
- * For pg_table_share() and the like.
+ * For pg_table_share() and the like, which are not for modules.
  *
  * Return: the page table, as long as the domain has it.
  */
@@ -352,7 +352,6 @@ struct pg_table *asi_pg_table(struct asi *asi)
 {
 	return asi->pgt;
 }
-EXPORT_SYMBOL_GPL(asi_pg_table);
 
 /**
  * asi_set_pg_table - give a domain another page table
@@ -467,8 +466,7 @@ static __always_inline bool asi_is_ready(struct asi *asi, struct asi_session *se
 	    session->ready_gen != pg_table_generation(asi->pgt))
 		return false;
 
-	if (raw_cpu_read(pcpu_hot.preempt_count) &
-	    (NMI_MASK | HARDIRQ_MASK | SOFTIRQ_OFFSET))
+	if (!in_task())
 		return false;
 
 	return asi_mm_ok();
@@ -551,9 +549,7 @@ noinstr int asi_exit(struct asi *asi)
 	/* The session may not be mapped in the domain. */
 	restricted = asi_unload();
 	session = &current->thread.asi;
-	if (unlikely(!asi || session->asi != asi ||
-		     raw_cpu_read(pcpu_hot.preempt_count) &
-		     (NMI_MASK | HARDIRQ_MASK | SOFTIRQ_OFFSET))) {
+	if (unlikely(!asi || session->asi != asi || !in_task())) {
 		raw_local_irq_restore(flags);
 		instrumentation_begin();
 		err = asi_refuse(asi, ASI_BAD_STATE, _RET_IP_);

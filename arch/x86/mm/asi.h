@@ -92,6 +92,9 @@ extern char __smp_locks[], __smp_locks_end[];
 
 int asi_refuse(const struct asi *asi, enum asi_refusal why, unsigned long caller);
 
+struct pg_table *asi_pg_table(struct asi *asi);
+int asi_set_pg_table(struct asi *asi, struct pg_table *pgt);
+
 int asi_map_entry_set(struct asi *asi, struct pg_table *pgt);
 const char *asi_missing(struct pg_table *pgt, unsigned long *addr);
 bool asi_maps_range(struct pg_table *pgt, unsigned long start, unsigned long end);

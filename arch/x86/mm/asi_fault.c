@@ -167,7 +167,7 @@ enum asi_fault_action __asi_fault(struct pt_regs *regs, unsigned long error_code
 	struct asi *asi = session->asi;
 
 	lockdep_assert_irqs_disabled();
-	if (!(regs->csx & BIT(ASI_FRAME_BIT)))
+	if (!regs_interrupted_asi(regs))
 		return asi && session->err &&
 		       asi_allows(&kernel_pg_table, address, error_code) ?
 		       ASI_FAULT_RETRY : ASI_FAULT_NONE;

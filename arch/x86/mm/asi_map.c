@@ -37,12 +37,13 @@ static const struct asi_entry {
 } asi_entry_set[] = {
 	/* paranoid_entry() gets GSBASE from here. */
 	{ "__per_cpu_offset", &__per_cpu_offset, &__per_cpu_offset + 1, false },
-	{ "asi_cr3", (__force void *)&asi_cr3, (__force void *)(&asi_cr3 + 1), true },
+	{ "asi_cr3", (void *)(unsigned long)&asi_cr3, (void *)(unsigned long)(&asi_cr3 + 1), true },
 	/* current, and call depth tracking */
-	{ "pcpu_hot", (__force void *)&pcpu_hot, (__force void *)(&pcpu_hot + 1), true },
+	{ "pcpu_hot", (void *)(unsigned long)&pcpu_hot,
+	  (void *)(unsigned long)(&pcpu_hot + 1), true },
 	/* The stack canary, of whoever called asi_enter(). */
-	{ "fixed_percpu_data", (__force void *)&fixed_percpu_data,
-	  (__force void *)(&fixed_percpu_data + 1), true },
+	{ "fixed_percpu_data", (void *)(unsigned long)&fixed_percpu_data,
+	  (void *)(unsigned long)(&fixed_percpu_data + 1), true },
 };
 
 /*

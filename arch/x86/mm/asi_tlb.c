@@ -105,10 +105,17 @@ static inline void asi_debug_removed(struct asi *asi, u64 gen) { }
  * The caller writes CR3 next, and touches nothing but the stack after that: the C
  * functions with asi_write_cr3(), the entry code on its own.
  *
- * An interrupt of whatever kind finds in asi_cr3 what it needs to get out: the
- * order is @kernel, @domain, CR3, and asi_unload() goes the other way.  One that
- * arrives while CR3 is still the kernel's does not touch it, since it compares CR3
- * with @domain.
+ * An interrupt of whatever kind finds in asi_cr3 what it needs to get out:
+ *
+ *	         @kernel  @domain  CR3
+ *	before   any      0        kernel
+ *	here     kernel   domain   kernel
+ *	then     kernel   domain   domain	the caller has written CR3
+ *	         kernel   domain   kernel	asi_unload()
+ *	after    kernel   0        kernel
+ *
+ * One that arrives while CR3 is the kernel's touches none of the three, since it
+ * compares CR3 with @domain.
  *
  * Context: Interrupts off until CR3 is written, on the kernel's page table.
  *
@@ -120,7 +127,7 @@ noinstr unsigned long asi_make_cr3(struct asi *asi)
 	u16 asid = raw_cpu_read(cpu_tlbstate.loaded_mm_asid);
 	unsigned int class = asi->class;
 	u64 gen, kernel_gen;
-	bool has_pcid = static_cpu_has(X86_FEATURE_PCID);
+	bool has_pcid = cpu_feature_enabled(X86_FEATURE_PCID);
 	bool has_tlb = has_pcid || IS_ENABLED(CONFIG_DEBUG_ASI_TLB);
 	u16 pcid = has_pcid ? cr3_pcid(class, asid) : 0;
 	struct asi_tlb *tlb = raw_cpu_ptr(&asi_cpu.tlb[class][asid]);

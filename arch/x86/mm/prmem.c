@@ -260,7 +260,7 @@ static void prmem_walk_pg_table(const struct pg_table *pgt, void *found)
 static int prmem_walk_all(void *data)
 {
 	struct prmem_check *found = data;
-	struct page *page;
+	struct ptdesc *ptdesc;
 
 	this_cpu_write(prmem_cpu_root, read_cr3_pa());
 	/* Fully ordered: the last CPU to come here sees what the others have written. */
@@ -272,9 +272,9 @@ static int prmem_walk_all(void *data)
 	prmem_walk_root(found, init_mm.pgd, &init_mm, NULL);
 	prmem_walk_user_root(found, init_mm.pgd, &init_mm);
 
-	list_for_each_entry(page, &pgd_list, lru) {
-		struct mm_struct *mm = pgd_page_get_mm(page);
-		pgd_t *pgd = page_address(page);
+	list_for_each_entry(ptdesc, &pgd_list, pt_list) {
+		struct mm_struct *mm = ptdesc->pt_mm;
+		pgd_t *pgd = ptdesc_address(ptdesc);
 
 		prmem_walk_root(found, pgd, mm, init_mm.pgd);
 		prmem_walk_user_root(found, pgd, mm);

@@ -10,13 +10,6 @@
 #ifndef _ASM_X86_ASI_H
 #define _ASM_X86_ASI_H
 
-/*
- * An entry from kernel mode that has interrupted a domain says so in its frame,
- * in the part of the saved CS that IRET ignores, and where the CPU has stored a 0.
- * What returns through the frame goes back to the domain.
- */
-#define ASI_FRAME_BIT		31
-
 /* asi_reenter()'s argument */
 #define ASI_EVENT_INTERRUPT	0
 #define ASI_EVENT_PARANOID	1
@@ -36,8 +29,6 @@
 
 struct asi;
 struct module;
-struct pg_table;
-struct pg_table_ops;
 struct seq_file;
 struct task_struct;
 
@@ -119,8 +110,6 @@ void asi_destroy(struct asi *asi);
 int asi_enter(struct asi *asi);
 int asi_exit(struct asi *asi);
 
-int asi_set_pg_table(struct asi *asi, struct pg_table *pgt);
-struct pg_table *asi_pg_table(struct asi *asi);
 int asi_map(struct asi *asi, const void *addr, size_t size);
 int asi_map_pages(struct asi *asi, const void *addr, size_t size);
 int asi_map_percpu(struct asi *asi, const void __percpu *addr, size_t size);
@@ -128,8 +117,6 @@ int asi_map_module(struct asi *asi, struct module *mod);
 int asi_map_task(struct asi *asi);
 int asi_map_kernel(struct asi *asi);
 int asi_unmap(struct asi *asi, const void *addr, size_t size);
-
-extern const struct pg_table_ops asi_pg_table_ops;
 
 long asi_refused(enum asi_refusal why);
 
@@ -291,7 +278,7 @@ void __asi_show_fault(unsigned long address);
 /* For the oops of a page fault: in which domain was it, and is that why? */
 static __always_inline void asi_show_fault(struct pt_regs *regs, unsigned long address)
 {
-	if (static_branch_unlikely(&asi_key) && (regs->csx & BIT(ASI_FRAME_BIT)))
+	if (static_branch_unlikely(&asi_key) && regs_interrupted_asi(regs))
 		__asi_show_fault(address);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A domain that the kernel's test driver (lib/test_asi_user.c) opens for a program,
+ * A domain that the kernel's test driver (arch/x86/mm/tests/asi/test_asi_user.c) opens for a program,
  * and the kernel's own account of domains.
  */
 #ifndef HARNESS_ASI_H

@@ -2,12 +2,12 @@
 #ifndef _X86_MM_ASI_H
 #define _X86_MM_ASI_H
 
+#include <linux/asi.h>
 #include <linux/atomic.h>
 #include <linux/list.h>
 #include <linux/pg_table.h>
 #include <linux/workqueue.h>
 
-#include <asm/asi.h>
 #include <asm/barrier.h>
 #include <asm/cr3.h>
 #include <asm/special_insns.h>
@@ -18,13 +18,17 @@
 
 /**
  * struct asi - a domain
+ *
+ * What asi_enter(), asi_exit() and each return to the domain read is in its first
+ * cache line.
+ *
  * @root: physical address of its top level, with the encryption bit if any
  * @pgt: its page table
  * @id: never used for another domain
  * @class: the PCID class of its type
  * @fault: the fault policy of its type
  * @type: its type, until asi_destroy(); that of a module is gone then
- * @users: asi_create() and the sessions
+ * @users: asi_create() and the sessions; no refcount_t, as asi_enter() is noinstr
  * @dead: no session starts or goes on; set once
  * @entered: a session has started; @pgt stays what it is
  * @node: in the list of domains, under asi_mutex
@@ -45,7 +49,9 @@ struct asi {
 	struct list_head node;
 	struct hlist_head tasks;
 	struct work_struct work;
+#ifdef CONFIG_DEBUG_ASI_TLB
 	u64 removed_gen;
+#endif
 };
 
 /* What is counted for each CPU. */
@@ -81,6 +87,17 @@ struct asi_cpu {
 
 DECLARE_PER_CPU(struct asi_cpu, asi_cpu);
 
+/* Why a call was refused, for debugfs. */
+enum asi_refusal {
+	ASI_BAD_ARG,
+	ASI_BAD_ADDRESS,
+	ASI_BAD_CONTEXT,
+	ASI_BAD_STATE,
+	ASI_BAD_TABLE,
+	ASI_NO_CLASS,
+	ASI_NR_REFUSALS
+};
+
 extern struct mutex asi_mutex;
 extern struct list_head asi_domains;
 extern atomic_long_t asi_refusals[ASI_NR_REFUSALS];
@@ -91,6 +108,7 @@ extern const struct pg_table_ops asi_pg_table_ops;
 extern char __smp_locks[], __smp_locks_end[];
 
 int asi_refuse(const struct asi *asi, enum asi_refusal why, unsigned long caller);
+long asi_refused(enum asi_refusal why);
 
 struct pg_table *asi_pg_table(struct asi *asi);
 int asi_set_pg_table(struct asi *asi, struct pg_table *pgt);

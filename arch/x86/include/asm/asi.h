@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Address space isolation on x86.  See Documentation/arch/x86/asi.rst.
- *
- * Words: a *domain* is a restricted address space, struct asi.  A *type* is what
- * domains of a kind have in common.  A *session* is a task's use of a domain
- * between asi_enter() and asi_exit().  The session is *interrupted* while the
- * CPU is on the kernel's page table in the middle of it, and *restricted* else.
+ * Address space isolation on x86: what entry code, scheduler, TLB and page faults need
+ * of it.  include/linux/asi.h is for users of domains.
  */
 #ifndef _ASM_X86_ASI_H
 #define _ASM_X86_ASI_H
@@ -28,64 +24,7 @@
 #include <asm/ptrace.h>
 
 struct asi;
-struct module;
-struct seq_file;
 struct task_struct;
-
-/**
- * enum asi_fault_policy - what becomes of an access that only the domain forbids
- * @ASI_FAULT_ABORT: the session ends, and the access is repeated on the kernel's
- *	page table, where it succeeds, and so does all that follows.  This protects
- *	from transient execution only.
- * @ASI_FAULT_PRESERVE: the access is a bad one, as if the kernel lacked the
- *	memory: it ends in its exception table entry, or in an oops.  The session
- *	goes on.
- * @ASI_FAULT_KILL: as %ASI_FAULT_PRESERVE, and the task gets SIGKILL on its way to
- *	user mode
- */
-enum asi_fault_policy {
-	ASI_FAULT_ABORT,
-	ASI_FAULT_PRESERVE,
-	ASI_FAULT_KILL,
-	/* private: */
-	ASI_NR_FAULT_POLICIES
-};
-
-/**
- * struct asi_type - what domains of a kind have in common; static
- * @name: for messages
- * @fault: the fault policy
- * @class: PCID class, 1 to 7, while the type has domains; private
- * @users: how many domains it has; private
- */
-struct asi_type {
-	const char *name;
-	enum asi_fault_policy fault;
-	unsigned int class;
-	unsigned int users;
-};
-
-/**
- * DEFINE_ASI_TYPE - define a type of domains
- * @_name: of the variable, which is static
- * @_fault: an enum asi_fault_policy
- */
-#define DEFINE_ASI_TYPE(_name, _fault)					\
-	static struct asi_type _name = {				\
-		.name = #_name,						\
-		.fault = _fault,					\
-	}
-
-/* Why a call was refused, for debugfs. */
-enum asi_refusal {
-	ASI_BAD_ARG,
-	ASI_BAD_ADDRESS,
-	ASI_BAD_CONTEXT,
-	ASI_BAD_STATE,
-	ASI_BAD_TABLE,
-	ASI_NO_CLASS,
-	ASI_NR_REFUSALS
-};
 
 /*
  * What CR3 has to do with a domain on this CPU.  The entry code reads it on
@@ -104,21 +43,6 @@ DECLARE_PER_CPU_SECTION(struct asi_cr3, asi_cr3, PER_CPU_ENTRY_SECTION) ____cach
 
 /* True while there are domains. */
 DECLARE_STATIC_KEY_FALSE(asi_key);
-
-struct asi *asi_create(struct asi_type *type, const char *name);
-void asi_destroy(struct asi *asi);
-int asi_enter(struct asi *asi);
-int asi_exit(struct asi *asi);
-
-int asi_map(struct asi *asi, const void *addr, size_t size);
-int asi_map_pages(struct asi *asi, const void *addr, size_t size);
-int asi_map_percpu(struct asi *asi, const void __percpu *addr, size_t size);
-int asi_map_module(struct asi *asi, struct module *mod);
-int asi_map_task(struct asi *asi);
-int asi_map_kernel(struct asi *asi);
-int asi_unmap(struct asi *asi, const void *addr, size_t size);
-
-long asi_refused(enum asi_refusal why);
 
 void asi_check_boottime(void);
 

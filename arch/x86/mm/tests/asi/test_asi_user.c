@@ -7,8 +7,6 @@
  * writer; what is read is what came of the last one, a "NAME VALUE" a line.  All
  * values of CR3 are as the processor gives them; to judge is up to the program.
  */
-#define pr_fmt(fmt) "asi_test: " fmt
-
 #include <linux/asi.h>
 #include <linux/cpu.h>
 #include <linux/debugfs.h>
@@ -32,6 +30,11 @@
 #include <asm/apic.h>
 #include <asm/fixmap.h>
 #include <asm/special_insns.h>
+
+#include "../../asi.h"
+
+#undef pr_fmt
+#define pr_fmt(fmt) "asi_test: " fmt
 
 #define SECRET		0x5ec2e75ec2e75ec2ULL
 #define PING_PONGS	20

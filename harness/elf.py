@@ -15,6 +15,7 @@ SHT_SYMTAB, SHT_RELA = 2, 4
 SHN_LORESERVE = 0xff00
 STT_SECTION = 3
 SHF_EXECINSTR = 4
+LONGEST = 1 << 16           # of a name
 # What the compiler makes of one function.
 CLONE = re.compile(r"(\.cold|\.isra|\.constprop|\.part|\.\d+)+$")
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\t(.*)$")
@@ -67,8 +68,10 @@ class Elf:
         self.symbols = self._symbols()
 
     def _string(self, table, at):
-        end = self.data.index(b"\0", table + at)
-        return self.data[table + at:end].decode()
+        end = self.data.find(b"\0", table + at, table + at + LONGEST)
+        if end < 0:
+            raise HarnessError(f"{self.path} is damaged, or was not written to its end")
+        return self.data[table + at:end].decode(errors="replace")
 
     def _symbols(self):
         table = next((section for section in self.sections if section.type == SHT_SYMTAB), None)

@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 
 from . import boot, build, cr3, diff, entryset, guest, judge, report, series, transit
 from .base import ensure_base, locked
-from .common import BUILD, LOGS, ROOT, HarnessError, replace_file, run, say
+from .common import BUILD, LOGS, ROOT, HarnessError, Stopped, replace_file, run, say, stopped
 from .report import entry
 
 FOLDER = ROOT / "harness" / "mutants"
@@ -332,6 +332,8 @@ class Pipeline:
                 self.initrds.setdefault(scenario.name, guest.plain_initramfs(SOURCE, objdir, whole))
 
     def begin(self):
+        if stopped():
+            raise Stopped(stopped())
         if self.until is not None and time.monotonic() > self.until:
             raise TooLate("make test has no time left for it on this machine; make mutants tries them all")
 

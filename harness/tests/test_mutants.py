@@ -2,6 +2,7 @@
 """Mutants of the kernel without a kernel: what counts as red, the control, and the two trees."""
 
 import os
+import signal
 import tempfile
 import threading
 import unittest
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 from .. import boot, mutants, series
-from ..common import HarnessError
+from ..common import HarnessError, Stopped
 from ..report import entry
 from .sample import Sample, write
 
@@ -256,6 +257,12 @@ class Pipeline(unittest.TestCase):
         entries, booted = self.run_all(self.control(), lambda *_: self.fail("begins"), until=0)
         self.assertEqual((booted, {item["status"] for item in entries}, len(entries)), ([], {"skip"}, 6))
         self.assertIn("no time left", entries[-1]["why"])
+
+    def test_none_begins_after_a_signal(self):
+        begun = []
+        with mock.patch.object(mutants, "stopped", lambda: signal.SIGTERM), self.assertRaises(Stopped):
+            self.run_all(self.control(), lambda mutant, *_: begun.append(mutant.name) or "")
+        self.assertEqual(begun, [])
 
     @staticmethod
     def control(**statuses):

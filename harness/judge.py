@@ -272,6 +272,7 @@ def judge(boot, listed=None):
         different += [(case, "did not run") for case in missing]
     why = "; ".join(problems) + f"; log: {shown(boot.log)}" if problems else ""
     entries = [entry(scenario.name, scenario.emulator, "selftests", "boot", "fail" if problems else "pass", why)]
+    entries[0]["seconds"] = boot.seconds
     if problems:
         entries[0]["tail"] = tail(boot.log, 12)
     entries += case_entries(scenario, suites, boot.log) + case_entries(scenario, steps, boot.results)

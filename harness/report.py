@@ -8,7 +8,7 @@ import re
 import threading
 import time
 
-from . import common, emulator
+from . import common, emulator, exchange
 from .common import CACHE, OUT, ROOT, HarnessError, first_line, replace_file, run, say, toolchain
 
 KEYS = ("scenario", "emulator", "suite", "case", "status", "why")
@@ -136,7 +136,8 @@ class Run:
 
     def __enter__(self):
         OUT.mkdir(parents=True, exist_ok=True)
-        self.path.unlink(missing_ok=True)
+        for old in (self.path, self.path.with_suffix(".xml"), self.path.with_suffix(".kcidb.json")):
+            old.unlink(missing_ok=True)
         with open(self.reserve, "wb") as file:
             os.posix_fallocate(file.fileno(), 0, RESERVE)
         self.begin = time.time()
@@ -164,9 +165,12 @@ class Run:
         """Write the report; first without what it takes a while to find out, and a second signal may prevent."""
         self.reserve.unlink(missing_ok=True)
         clean = [{key: item[key] for key in KEYS} for item in self.entries]
-        for meta in (lambda: {"run": self.name or "all", "ended": ended}, lambda: self.meta(ended)):
-            replace_file(self.path, json.dumps({"meta": meta(), "entries": clean}, indent=1) + "\n")
+        replace_file(self.path, json.dumps({"meta": {"run": self.name or "all", "ended": ended}, "entries": clean}, indent=1) + "\n")
+        meta = self.meta(ended)
+        replace_file(self.path, json.dumps({"meta": meta, "entries": clean}, indent=1) + "\n")
         self.written = True
+        replace_file(self.path.with_suffix(".xml"), exchange.junit(self.entries, meta))
+        replace_file(self.path.with_suffix(".kcidb.json"), json.dumps(exchange.kcidb(self.entries, meta, exchange.builds()), indent=1) + "\n")
 
     def __exit__(self, kind, err, _trace):
         if self.written:

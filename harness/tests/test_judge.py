@@ -85,7 +85,7 @@ class WithLogs(unittest.TestCase):
         (self.folder / "log").write_text(log)
         (self.folder / "results").write_text(said)
         run = SimpleNamespace(scenario=boot.Scenario("sample", **keys), log=self.folder / "log", label="sample",
-                              results=self.folder / "results", ended=ended, trouble=trouble)
+                              results=self.folder / "results", ended=ended, trouble=trouble, seconds=1.5)
         return judge.judge(run, self.listed if listed is None else listed)
 
     def failures(self, *args, **keys):

@@ -37,7 +37,7 @@ class RunCase(unittest.TestCase):
             run.add([GOOD])
             run.add([{**BAD, "tail": "for the terminal"}])
             run.write()
-        self.assertEqual(os.listdir(self.out), ["report.json"])
+        self.assertEqual(sorted(os.listdir(self.out)), ["report.json", "report.kcidb.json", "report.xml"])
         found = self.read()
         self.assertEqual(found["entries"], [GOOD, BAD])
         meta = found["meta"]

@@ -61,6 +61,12 @@ class Elf:
             raise HarnessError(f"{path}: {err.strerror}; it is part of a kernel that was built") from None
         if self.data[:6] != b"\x7fELF\x02\x01":
             raise HarnessError(f"{path} is no 64-bit ELF file")
+        try:
+            self._read()
+        except (struct.error, IndexError):
+            raise HarnessError(f"{path} is damaged, or was not written to its end") from None
+
+    def _read(self):
         start, size, count, names = struct.unpack_from("<Q10xHHH", self.data, 40)
         raw = [struct.unpack_from("<IIQQQQIIQQ", self.data, start + number * size) for number in range(count)]
         strings = raw[names][4]

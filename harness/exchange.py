@@ -55,8 +55,12 @@ def _when(text):
 
 
 def _known(value):
-    """@value, if it could be found out: a dictionary, or a text, or none."""
+    """@value if it could be found out: else it is a text that says why not."""
     return value if isinstance(value, dict) else {}
+
+
+def _listed(value):
+    return value if isinstance(value, list) else []
 
 
 def kcidb(entries, meta, builds):
@@ -74,7 +78,7 @@ def kcidb(entries, meta, builds):
     result = {"version": {"major": 4, "minor": 0}, "checkouts": [checkout], "builds": [], "tests": []}
     for config in sorted({builds[item["scenario"]] for item in entries if item["scenario"] in builds}):
         result["builds"].append({"id": f"{run}-{config}", "checkout_id": run, "origin": ORIGIN, "architecture": "x86_64",
-                                 "config_name": config, "valid": True, "compiler": "; ".join(tools.get("toolchain", []))})
+                                 "config_name": config, "valid": True, "compiler": "; ".join(_listed(tools.get("toolchain")))})
     for number, item in enumerate(entries):
         if item["scenario"] not in builds:
             continue

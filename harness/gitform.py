@@ -124,6 +124,8 @@ def cover(series, patches, stat, part=""):
     folder = series.root / "series" / part
     title, _, body = _read(folder / "cover.md").partition("\n")
     body = body.strip("\n")
+    if not part and {patch.part for patch in patches} != set(series.parts):
+        body += f"\n\nOnly these parts: {', '.join(dict.fromkeys(patch.part for patch in patches))}"
     if part:
         body += "\n\n" + _read(folder / "changes.md")
         body += f"\n\nDepends on: {', '.join(series.parts[part]) or 'nothing'}"
@@ -326,6 +328,11 @@ def write_source(root, base, patches):
     old = {f"series/{name}" for name, _ in base_mod.walk(root / "series") if name.count("/") > 1}
     for listing in (root / "series").glob("*/*/new"):
         old.update(listing.read_text().split())
+    parts = model.parse_order(stored["series/order"].data.decode().splitlines()[1:])[0]
+    for folder in (root / "series").iterdir():
+        # Of a part that has lost its last patch.
+        if folder.is_dir() and folder.name not in parts:
+            old.update(f"series/{folder.name}/{name}" for name in model.PART_FILES if (folder / name).exists())
     changed = []
     for path, text in sorted(stored.items()):
         file = root / path

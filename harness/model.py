@@ -297,7 +297,7 @@ def select(series, names):
 
 def _weave(series, base):
     """({path: Weave}, {path: is it executable?}) of all files of the series."""
-    if not series.woven:
+    if series.woven[:1] != (str(base),):
         weaves, executable = {}, {}
         for patch, step in zip(series.patches, compose(series, base)):
             for path, text in step.items():
@@ -306,8 +306,8 @@ def _weave(series, base):
                     weaves[path] = Weave(file.read_bytes() if file.is_file() else b"")
                 weaves[path].add(patch.slug, text.data)
                 executable[path] = text.executable
-        series.woven = weaves, executable
-    return series.woven
+        series.woven = str(base), weaves, executable
+    return series.woven[1:]
 
 
 def compose_parts(series, base, names):

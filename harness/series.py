@@ -183,7 +183,7 @@ def generate(root=ROOT, out=None, base=None, parts=None):
     series = model.load(root)
     if not series.patches:
         raise HarnessError("series/order lists no patch")
-    parts = list(parts or series.parts)
+    parts = list(dict.fromkeys(parts or series.parts))
     tmp = out.with_name(out.name + ".tmp")
     shutil.rmtree(tmp, ignore_errors=True)
     names = gitform.write_patches(tmp, series, base, *model.compose_parts(series, base, parts))

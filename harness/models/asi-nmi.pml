@@ -11,14 +11,14 @@
  * Code: arch/x86/mm/asi_tlb.c asi_unload: native_write_cr3(raw_cpu_read(asi_cr3.kernel));
  * Code: arch/x86/mm/asi_tlb.c asi_unload: barrier();
  * Code: arch/x86/mm/asi_tlb.c asi_unload: raw_cpu_write(asi_cr3.domain, 0);
- * Code: arch/x86/entry/entry_64.S ASI_LEAVE_DOMAIN: movq PER_CPU_VAR(asi_cr3 + ASI_CR3_domain), %rax
- * Code: arch/x86/entry/entry_64.S ASI_LEAVE_DOMAIN: jz \out
- * Code: arch/x86/entry/entry_64.S ASI_LEAVE_DOMAIN: movq %cr3, %rcx
- * Code: arch/x86/entry/entry_64.S ASI_LEAVE_DOMAIN: jne \out
- * Code: arch/x86/entry/entry_64.S ASI_LEAVE_DOMAIN: movq %rax, %cr3
- * Code: arch/x86/entry/entry_64.S ASI_LEAVE_DOMAIN: movq $0, PER_CPU_VAR(asi_cr3 + ASI_CR3_domain)
- * Code: arch/x86/entry/entry_64.S ASI_RETURN_PARANOID: call asi_reenter
- * Code: arch/x86/entry/entry_64.S ASI_RETURN_PARANOID: movq %r13, %cr3
+ * Code: arch/x86/entry/calling.h ASI_LEAVE_DOMAIN: movq PER_CPU_VAR(asi_cr3 + ASI_CR3_domain), %rax
+ * Code: arch/x86/entry/calling.h ASI_LEAVE_DOMAIN: jz \end
+ * Code: arch/x86/entry/calling.h ASI_LEAVE_DOMAIN: movq %cr3, %rcx
+ * Code: arch/x86/entry/calling.h ASI_LEAVE_DOMAIN: jne \end
+ * Code: arch/x86/entry/calling.h ASI_LEAVE_DOMAIN: movq %rax, %cr3
+ * Code: arch/x86/entry/calling.h ASI_LEAVE_DOMAIN: movq $0, PER_CPU_VAR(asi_cr3 + ASI_CR3_domain)
+ * Code: arch/x86/entry/calling.h ASI_PARANOID_RETURN: call asi_reenter
+ * Code: arch/x86/entry/calling.h ASI_PARANOID_RETURN: movq %r13, %cr3
  * Code: arch/x86/mm/asi.c asi_reenter: !raw_cpu_read(asi_cr3.domain)
  * Without: KERNEL_LATE: the order in asi_make_cr3(): the kernel's CR3 is remembered before the domain's is written
  * Without: DOMAIN_LATE: the order in asi_make_cr3(): the domain's is remembered before it is written

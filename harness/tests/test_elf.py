@@ -33,6 +33,11 @@ class Damaged(unittest.TestCase):
         with self.assertRaisesRegex(HarnessError, "a.o is damaged"):
             elf.Elf(self.path)
 
+    def test_half_of_it(self):
+        self.path.write_bytes(self.path.read_bytes()[:200])
+        with self.assertRaisesRegex(HarnessError, "a.o is damaged"):
+            elf.Elf(self.path)
+
     def test_no_object(self):
         self.path.write_text("text")
         with self.assertRaisesRegex(HarnessError, "no 64-bit ELF file"):

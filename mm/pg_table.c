@@ -19,7 +19,7 @@
 
 #include "pg_table.h"
 
-/* The error, a word for debugfs, a line for the log. */
+/* For each reason to refuse: the error, the word in debugfs, the text for the log. */
 static const struct {
 	int err;
 	const char *word;
@@ -58,15 +58,18 @@ static_assert(ARRAY_SIZE(pg_table_refusals) == PG_TABLE_NR_REFUSALS);
 
 struct pg_table_stats pg_table_stats;
 
-/* All but the kernel's own and those that belong to an mm; read under RCU. */
+/*
+ * All page tables from pg_table_create().  Read under RCU or with pg_table_list_mutex,
+ * changed with the mutex.
+ */
 LIST_HEAD(pg_table_list);
-/* For those who change the list or the source of one on it. */
+/* Also protects the source of each page table on the list. */
 DEFINE_MUTEX(pg_table_list_mutex);
 
-/* On while some pg_table has a source, and changes have to be told. */
+/* On while any pg_table has a source, so that changes of the source have to be told. */
 DEFINE_STATIC_KEY_FALSE(pg_table_key);
 
-/* The page table of init_mm, as a source.  It can't be changed by this. */
+/* The page table of init_mm, for use as a source.  pg_table_map() etc. refuse it. */
 struct pg_table kernel_pg_table = {
 	.root		= swapper_pg_dir,
 	.name		= "kernel",
@@ -100,24 +103,31 @@ static noinline __cold int pg_table_refuse(const struct pg_table *pgt,
 }
 
 /*
- * After the change, and before anybody looks for those who have it loaded.  The full
- * barrier pairs with the one of who loads it; see pg_table_generation().
+ * Called after a change, and before ops->flush() looks for CPUs that have @pgt loaded.
+ * The increment is a full barrier.  It pairs with the full barrier that those who load
+ * @pgt have before they read the generation; see pg_table_generation().
  */
 static void pg_table_bump(struct pg_table *pgt)
 {
 	atomic64_inc_return(&pgt->generation);
 }
 
-/* Does anybody follow @pgt? */
+/* Is @pgt the source of any page table?  Called after a change of @pgt. */
 static bool pg_table_has_clones(const struct pg_table *pgt)
 {
-	/* The changes of @pgt come before this.  Pairs with the one in pg_table_set_source(). */
+	/*
+	 * The entries of @pgt were changed before nr_clones is read.  Pairs with smp_mb()
+	 * in __pg_table_set_source().
+	 */
 	smp_mb();
 
 	return atomic_read(&pgt->nr_clones);
 }
 
-/* Let all that have @src as their source follow it. */
+/*
+ * Let all page tables whose source is @src follow a change of it, and those whose source
+ * they are in turn.  @changed: a TLB may still have what @src mapped before.
+ */
 static void pg_table_tell(struct pg_table *src, unsigned long start, unsigned long last,
 			  pg_visit_t *visit, bool changed)
 {
@@ -135,11 +145,14 @@ static void pg_table_tell(struct pg_table *src, unsigned long start, unsigned lo
 		op.src = src;
 		op.visit = visit;
 		op.fresh = PG_ENTRY_COPY;
-		/* Without memory leaves get lost, which is a fault, and no stale mapping. */
+		/*
+		 * Without memory @pgt loses leaves.  An access to them faults; nothing
+		 * stale stays mapped.
+		 */
 		pg_table_prepare(&op, GFP_ATOMIC | __GFP_ZERO | __GFP_NOWARN);
 		pg_table_commit(&op);
 
-		/* Tables of @src may be part of this one, in which case no entry differs. */
+		/* If @pgt shares the table that has changed, no entry of its own has. */
 		op.changed |= changed;
 		if (op.changed)
 			pg_table_bump(pgt);
@@ -160,7 +173,7 @@ static void pg_table_tell(struct pg_table *src, unsigned long start, unsigned lo
  */
 void __pg_table_source_changed(struct pg_table *src, unsigned long start, unsigned long end)
 {
-	/* KFENCE makes a page accessible there; nothing ever loses a mapping. */
+	/* In an NMI only KFENCE gets here, with a page that becomes accessible. */
 	if (in_nmi())
 		return;
 
@@ -182,7 +195,10 @@ void __pg_table_source_removing(struct pg_table *src, unsigned long start, unsig
 	pg_table_tell(src, start & PAGE_MASK, PAGE_ALIGN(end) - 1, pg_visit_removing, false);
 }
 
-/* With the mutex of the list, since those who are told must not go away. */
+/*
+ * Flush all page tables that follow @src, directly or not.  The mutex keeps them from
+ * being freed; RCU would not do, since ops->flush() may sleep.
+ */
 static void pg_table_flush_clones(struct pg_table *src, unsigned long start, unsigned long end)
 {
 	struct pg_table *pgt;
@@ -204,7 +220,10 @@ static void pg_table_free_rcu(struct rcu_head *head)
 	pg_table_free_page(container_of(head, struct ptdesc, pt_rcu_head));
 }
 
-/* After an operation is done: nobody uses what it has removed any more. */
+/*
+ * The end of an operation: tell the page tables that follow, drop the mutex, flush, and
+ * free the tables that were removed.  After that no CPU uses what was removed.
+ */
 static void pg_table_finish(struct pg_table_op *op)
 {
 	struct pg_table *pgt = op->pgt;
@@ -213,8 +232,9 @@ static void pg_table_finish(struct pg_table_op *op)
 	bool flush = op->changed;
 
 	/*
-	 * What this was to unmap, another may have unmapped, and not flushed yet: then the
-	 * range is flushed here as well.  The acquire pairs with the release below.
+	 * pg_table_unmap() returns only after a flush.  Another operation may have
+	 * unmapped a part of the range already, and not have flushed it yet: then it is
+	 * flushed here as well.  The acquire pairs with the release below.
 	 */
 	if (op->visit == pg_visit_unmap)
 		flush |= !!atomic_read_acquire(&pgt->unflushed);
@@ -235,16 +255,16 @@ static void pg_table_finish(struct pg_table_op *op)
 			pg_table_flush_clones(pgt, op->start, end);
 		}
 	}
-	/* After the flush; pairs with the acquire above, of who finds nothing to unmap. */
+	/* The flush comes first.  Pairs with atomic_read_acquire() in another unmap. */
 	if (op->changed)
 		(void)atomic_fetch_dec_release(&pgt->unflushed);
 
-	/* The grace period is for pg_table_find(). */
+	/* pg_table_find() may still read the tables; it keeps interrupts off. */
 	list_for_each_entry_safe(pt, next, &op->doomed, pt_list)
 		call_rcu(&pt->pt_rcu_head, pg_table_free_rcu);
 }
 
-/* All that comes after the checks, with the mutex, which this drops. */
+/* Do an operation after its checks.  The caller holds the mutex; this drops it. */
 static int pg_table_do(struct pg_table_op *op, gfp_t gfp)
 {
 	int err = 0;
@@ -253,7 +273,10 @@ static int pg_table_do(struct pg_table_op *op, gfp_t gfp)
 	op->may_sleep = true;
 	if (pg_table_prepare(op, gfp)) {
 		pg_table_commit(op);
-		/* It is too late to fail, but hardly ever does this happen. */
+		/*
+		 * Rare: the source has changed since, so that tables are missing.  It is
+		 * too late to fail, so wait for memory.
+		 */
 		while (op->missing) {
 			op->missing = false;
 			pg_table_prepare(op, gfp | __GFP_NOFAIL);
@@ -275,7 +298,7 @@ static bool pg_table_range_ok(unsigned long start, unsigned long end, unsigned l
 	       IS_ALIGNED(start | end, size);
 }
 
-/* May entries around the edges of this range be broken down to leaves? */
+/* May the PMD entries that the edges of a range cut be broken down to 4 KiB leaves? */
 static bool pg_table_edges_ok(unsigned long start, unsigned long end)
 {
 	return (IS_ALIGNED(start, PMD_SIZE) ||
@@ -296,7 +319,7 @@ static bool pg_table_is_pinned(const struct pg_table *pgt, unsigned long start,
 	return pgt->ops && pgt->ops->pinned && pgt->ops->pinned(pgt, start, end);
 }
 
-/* Those that belong to an mm are not on the list of those who get told. */
+/* Page tables from pg_table_attach() are not listed: they have no source and are none. */
 static bool pg_table_can_share(const struct pg_table *pgt)
 {
 	return pgt && !pgt->mm;
@@ -316,12 +339,13 @@ static void pg_table_init(struct pg_table *pgt)
  * @ops: what to do when it changes; or NULL
  * @private: for the caller
  *
- * Nothing is mapped: a CPU that is to survive needs more.
+ * The page table maps nothing yet.  Before a CPU can load it, the caller has to map what
+ * the CPU needs to run on.
  *
  * Context: Process context; sleeps.
  *
  * Return: the page table; or an ERR_PTR(): -EINVAL without a name, -EEXIST if the
- * name is taken or too long, -EOPNOTSUPP under Xen PV, -ENOMEM.
+ * name is taken, empty, too long or has a slash, -EOPNOTSUPP under Xen PV, -ENOMEM.
  */
 struct pg_table *pg_table_create(const char *name, const struct pg_table_ops *ops,
 				 void *private)
@@ -372,7 +396,7 @@ bad_name:
 	return ERR_PTR(pg_table_refuse(NULL, PG_TABLE_BAD_NAME, _RET_IP_));
 }
 
-/* The list, and never the tree, which leads to tables of others too. */
+/* Goes by the list of own tables, since entries can lead to tables of the source. */
 static void pg_table_free_tables(struct pg_table *pgt)
 {
 	struct ptdesc *pt, *next;
@@ -419,13 +443,13 @@ void pg_table_free(struct pg_table *pgt)
 		return;
 	}
 
-	/* Nobody begins to share from what is about to go. */
+	/* Can't change any more: the caller lets nobody begin to share from @pgt now. */
 	if (atomic_read(&pgt->nr_clones)) {
 		pg_table_refuse(pgt, PG_TABLE_BUSY, _RET_IP_);
 		return;
 	}
 
-	/* Waits for those who read it, and keeps the name until then. */
+	/* Waits for readers of the file.  The name stays taken until the file is gone. */
 	debugfs_remove(pgt->file);
 	scoped_guard(mutex, &pg_table_list_mutex) {
 		list_del_rcu(&pgt->node);
@@ -489,8 +513,7 @@ int pg_table_populate(struct pg_table *pgt, unsigned long addr, int level)
 
 /**
  * pg_table_detach - free the tables of a pg_table that belongs to an mm
- * @pgt: from pg_table_attach(), or zeroed memory; the mm is not loaded on any CPU, and
- *	its root is free
+ * @pgt: from pg_table_attach(); no CPU has the mm loaded, and its root was freed
  *
  * Context: Any but NMI and hard interrupts.
  */
@@ -500,8 +523,9 @@ void pg_table_detach(struct pg_table *pgt)
 }
 
 /*
- * The source of @dst, once and for all: an entry does not know where it is from.
- * The entries that get copied from it are read after that.
+ * Set the source of @dst.  It never changes again, since an entry does not say which
+ * source it is from.  @new becomes true if @dst had none.  The caller reads entries of
+ * @src only after this.  Returns false if @dst can't have this source.
  */
 static bool __pg_table_set_source(struct pg_table *dst, struct pg_table *src, bool *new)
 {
@@ -521,10 +545,12 @@ static bool __pg_table_set_source(struct pg_table *dst, struct pg_table *src, bo
 	WRITE_ONCE(dst->source, src);
 	atomic_inc(&src->nr_clones);
 	/*
-	 * Who changes an entry of @src does so before it looks for those that follow.
-	 * Pairs with the barriers in pg_table_source_changed(), for the kernel's page
-	 * table, and in pg_table_has_clones().  Who has found the key off before that
-	 * has changed the entry before, since to turn it on interrupts all CPUs.
+	 * @dst is counted as a follower before it reads entries of @src.  Those who
+	 * change an entry of @src look for followers after the change.  Pairs with
+	 * smp_mb() in pg_table_source_changed() if @src is the kernel's page table, and
+	 * with smp_mb() in pg_table_has_clones() otherwise.  A CPU that has found
+	 * pg_table_key off has changed its entry before, since all CPUs were interrupted
+	 * to turn the key on.
 	 */
 	smp_mb();
 
@@ -538,7 +564,7 @@ static bool pg_table_set_source(struct pg_table *dst, struct pg_table *src)
 	if (READ_ONCE(dst->source))
 		return dst->source == src;
 
-	/* The lock of CPU hotplug is not for inside of the mutex. */
+	/* Not with pg_table_list_mutex held: this takes the lock of CPU hotplug. */
 	static_branch_inc(&pg_table_key);
 	ok = __pg_table_set_source(dst, src, &new);
 	if (!new)
@@ -566,7 +592,7 @@ void pg_table_for_each(void (*fn)(const struct pg_table *pgt, void *arg), void *
 		fn(pgt, arg);
 }
 
-/* The level of the entries that are taken over whole, or 0 for copies. */
+/* The level of the entries to take over from the source, or 0 if leaves are copied. */
 static int pg_table_share_level(enum pg_table_level level)
 {
 	if (level < PG_TABLE_PMD)
@@ -578,19 +604,22 @@ static int pg_table_share_level(enum pg_table_level level)
 /**
  * pg_table_share - let a page table map what another one maps
  * @dst: the page table to change
- * @src: %kernel_pg_table or another; the same for all calls for @dst
+ * @src: %kernel_pg_table or another; the same for all calls for @dst, even if the first
+ *	call has failed
  * @start: first address, aligned to what an entry of @level maps, or to a page
  * @end: end of the addresses, aligned likewise; 0 is the end of the address space
- * @level: how
+ * @level: how to take over the range
  *
- * From %PG_TABLE_PMD on @dst maps whatever @src maps there, now and later.  With
- * %PG_TABLE_4K and %PG_TABLE_LEAF it maps what @src has present now, for as long as
+ * With %PG_TABLE_PMD and above @dst maps whatever @src maps in the range, now and later.
+ * With %PG_TABLE_4K and %PG_TABLE_LEAF it maps what @src has present now, for as long as
  * @src has it.  In both cases protection and address are always those of @src, but
  * copies are never global or for user mode.
  *
- * What @dst shares there already remains; copies become entries of @level, and with
- * %PG_TABLE_4K leaves of 4 KiB.  The caller sees to it that the kernel keeps the page
- * tables of the range during the call, for instance by using what they map.
+ * Entries of @dst in the range that follow @src already stay as they are.  Copies that
+ * are there already become entries that follow @src with %PG_TABLE_PMD and above, and are
+ * broken down to leaves of 4 KiB with %PG_TABLE_4K.  The caller sees to it that the
+ * kernel keeps the page tables of the range during the call, for instance by using what
+ * they map.
  *
  * Context: Process context; sleeps.
  *
@@ -741,10 +770,11 @@ int pg_table_unmap(struct pg_table *pgt, unsigned long start, unsigned long end)
  * @start: first address, aligned to a page
  * @end: end of the addresses; 0 is the end of the address space
  *
- * Does what pg_table_unmap() does, for those who can't keep the mappings and have
- * nobody to tell.  Where tables have to be allocated for it, at most one of each level
- * for each edge of the range, it waits for the memory.  A bad argument is refused,
- * counted and logged as for pg_table_unmap().
+ * Does what pg_table_unmap() does, for callers that can't keep the mappings and can't
+ * fail either.  Where tables have to be allocated for it, at most one of each level
+ * for each edge of the range, it waits for the memory.  A bad argument, and a range that
+ * the owner of @pgt has pinned, are refused, counted and logged as for pg_table_unmap();
+ * then nothing is unmapped.
  *
  * Context: Process context; sleeps.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the files of pg_table have in common. */
+/* Private to mm/pg_table*.c and their tests. */
 #ifndef _MM_PG_TABLE_H
 #define _MM_PG_TABLE_H
 
@@ -10,35 +10,37 @@
 
 struct pg_table_op;
 
-/* What to do about an entry that an operation has looked at. */
+/* How an operation goes on after it has visited an entry. */
 enum pg_step {
-	PG_DONE,
-	PG_DESCEND,	/* into a table, which the entry becomes if it is none */
+	PG_DONE,	/* with the next entry */
+	PG_DESCEND,	/* with the table below, which is made if there is none */
 };
 
 /*
- * @level: of @slot, which is NULL for a table that is still to be made
- * @addr: the first address of what is left of the range that @slot is for
- * @e: what is in @slot
- * @s: what the source has there
+ * Visits one entry of op->pgt, with op->pgt->lock held.
+ * @level: the level of the entry
+ * @slot: the entry; NULL in a dry run, if its table is still to be made
+ * @addr: the first address of the entry that is in the range
+ * @e: what is in @slot; op->fresh if @slot is NULL
+ * @s: what the source has there; 0 without op->src
  */
 typedef enum pg_step pg_visit_t(struct pg_table_op *op, int level, pteval_t *slot,
 				unsigned long addr, pteval_t e, pteval_t s);
 
 /**
  * struct pg_table_op - an operation on a range
- * @pgt: the page table
- * @src: its source; NULL if @visit does not look at it
- * @start: first address
- * @last: last address
- * @visit: what to do with an entry
- * @level: for pg_visit_share(): of the entries that are taken over whole; for
- *	pg_visit_populate(): of those that there must be
- * @small: for pg_visit_copy(): leaves of 4 KiB only
- * @may_sleep: between two pieces of the range
- * @pfn: for pg_visit_map()
- * @prot: for pg_visit_map()
- * @fresh: what there is in a table that is still to be made, in the dry run
+ * @pgt: the page table to change
+ * @src: its source; NULL if @visit does not look at what the source has
+ * @start: first address of the range
+ * @last: last address of the range
+ * @visit: called for each entry of the range
+ * @level: for pg_visit_share(), the level of the entries to take over; for
+ *	pg_visit_populate(), the level of the last table
+ * @small: for pg_visit_copy(), whether all copies are to be leaves of 4 KiB
+ * @may_sleep: call cond_resched() when the lock is dropped
+ * @pfn: for pg_visit_map(), the page frame to map at @start
+ * @prot: for pg_visit_map(), the protection as for a leaf of 4 KiB
+ * @fresh: the entries to assume, in the dry run, in a table that is still to be made
  */
 struct pg_table_op {
 	struct pg_table		*pgt;
@@ -53,13 +55,13 @@ struct pg_table_op {
 	pteval_t		fresh;
 	/* private: */
 	bool			dry;
-	bool			changed;	/* something that a TLB may still have */
-	bool			missing;	/* a table */
-	int			budget;
-	unsigned long		resume;		/* where the next piece begins */
-	unsigned int		need;		/* tables */
-	struct list_head	pool;		/* tables to use */
-	struct list_head	doomed;		/* tables that nothing leads to any more */
+	bool			changed;	/* a TLB may have what was changed */
+	bool			missing;	/* the pool had too few tables */
+	int			budget;		/* entries until the lock is dropped */
+	unsigned long		resume;		/* address to go on at after that */
+	unsigned int		need;		/* number of tables to allocate */
+	struct list_head	pool;		/* tables allocated and not used yet */
+	struct list_head	doomed;		/* tables to free after the flush */
 };
 
 void pg_table_op_init(struct pg_table_op *op, struct pg_table *pgt, unsigned long start,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What there is of page tables: debugfs pg_table/stats, and page_tables/<name>.
+ * debugfs: the counters in pg_table/stats, and each page table in page_tables/<name>.
  */
 #include <linux/cleanup.h>
 #include <linux/debugfs.h>
@@ -28,14 +28,17 @@ static int pg_table_stats_show(struct seq_file *m, void *unused)
 DEFINE_SHOW_ATTRIBUTE(pg_table_stats);
 
 #ifdef CONFIG_PTDUMP_DEBUGFS
-/* The directory of the kernel's own page tables, once it is there. */
+/* page_tables, the directory of ptdump; NULL until late_initcall(). */
 static struct dentry *pg_table_dir;
 
 static int pg_table_dump_show(struct seq_file *m, void *unused)
 {
 	struct pg_table *pgt = m->private;
 
-	/* Its own tables stay; those of the kernel do because of init_mm's lock. */
+	/*
+	 * Keeps the tables that @pgt owns.  For the kernel's tables the walk takes the
+	 * locks that it takes for any dump of them.
+	 */
 	guard(mutex)(&pgt->mutex);
 
 	ptdump_walk_pgd_level_core(m, &init_mm, pgt->root, false, false);

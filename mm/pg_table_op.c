@@ -16,7 +16,7 @@
  * Tables
  */
 
-/* The root, if a table with one of its entries is it. */
+/* Is @slot an entry of the root of @pgt? */
 static bool pg_table_is_root_slot(const struct pg_table *pgt, const pteval_t *slot)
 {
 	return PTR_ALIGN_DOWN(slot, PAGE_SIZE) == (const pteval_t *)pgt->root;
@@ -33,16 +33,17 @@ static bool pg_table_owns(const struct pg_table *pgt, int level, pteval_t e)
 	       virt_to_ptdesc(pg_entry_table(e))->pt_owner == pgt;
 }
 
-/* The bit in @follows that an entry of the root has. */
+/* The bit in pgt->follows for an entry of the kernel half of the root. */
 static unsigned int pg_table_root_bit(const pteval_t *slot)
 {
 	return offset_in_page(slot) / sizeof(*slot) % (PTRS_PER_PGD / 2);
 }
 
 /*
- * An entry of a table that @pgt owns; PG_ENTRY_FOLLOW alone is one that follows an
- * entry that is empty now.  pgd_none() wants an empty entry to be 0, so for the root
- * it is not the entry that says this.
+ * Read an entry of a table that @pgt owns.  PG_ENTRY_FOLLOW alone means that the entry
+ * follows the source, which has nothing there now.  Such an entry is stored as
+ * PG_ENTRY_FOLLOW_NONE; but in the root it is stored as 0, since pgd_none() wants that,
+ * with a bit in pgt->follows.
  */
 static pteval_t pg_table_get(const struct pg_table *pgt, const pteval_t *slot)
 {
@@ -70,13 +71,13 @@ static void pg_table_set(struct pg_table *pgt, int level, pteval_t *slot, pteval
 	pg_entry_write(level, slot, e);
 }
 
-/* What an entry of an owned table is. */
+/* What an entry is, in a table that a pg_table owns. */
 enum pg_kind {
-	PG_NONE,	/* nothing, and that for ever */
+	PG_NONE,	/* empty, and stays so whatever the source maps there */
 	PG_PRIVATE,	/* a leaf from pg_table_map() */
-	PG_COPY,	/* a leaf of the source, as long as the source has it */
-	PG_FOLLOW,	/* a leaf, a table, or nothing: whatever the source has */
-	PG_OWNED,	/* a table of this pg_table */
+	PG_COPY,	/* copy of a leaf of the source, removed when that is removed */
+	PG_FOLLOW,	/* whatever the source has now and later: leaf, table, nothing */
+	PG_OWNED,	/* leads to a table that this pg_table owns */
 };
 
 static enum pg_kind pg_table_kind(const struct pg_table *pgt, int level, pteval_t e)
@@ -92,8 +93,9 @@ static enum pg_kind pg_table_kind(const struct pg_table *pgt, int level, pteval_
 }
 
 /*
- * What a table of the source says of an address, with what the tables above it
- * forbid.  @upper is the entry above, which may be a leaf itself, or nothing.
+ * The entry of @level that the source has for @addr, restricted by what the levels above
+ * forbid.  @upper is the entry of the source one level above, with these restrictions.
+ * If that is a leaf, this is the part of it that has @addr; if it is 0, so is this.
  */
 static pteval_t pg_source_entry(pteval_t upper, int level, unsigned long addr)
 {
@@ -131,7 +133,7 @@ static pteval_t pg_entry_follow(int level, pteval_t source)
 	return (source & ~PG_ENTRY_STRIP) | PG_ENTRY_COPY | PG_ENTRY_FOLLOW;
 }
 
-/* One that takes over a leaf. */
+/* A copy of the leaf @source, which stays for as long as the source has the leaf. */
 static pteval_t pg_entry_copy(pteval_t source)
 {
 	return (source & ~PG_ENTRY_STRIP) | PG_ENTRY_COPY;
@@ -140,13 +142,13 @@ static pteval_t pg_entry_copy(pteval_t source)
 /*
  * Operations
  *
- * Each one goes through the entries of a range twice: first it finds out whether
- * it can be done and how many tables it needs, then these are allocated, and then it
- * is done, which can't fail.  Only if the source has changed in between there can be
- * too few tables.
+ * Each operation visits the entries of its range twice.  pg_table_prepare() finds out, in
+ * a dry run, how many tables are needed, and allocates them.  pg_table_commit() changes
+ * the entries and can't fail, except that tables may be missing if the source has
+ * changed between the two.
  */
 
-/* Entries to look at with interrupts off. */
+/* The most entries to visit without turning interrupts on. */
 #define PG_TABLE_BUDGET		4096
 
 /* Is all of an entry in the range of the operation? */
@@ -188,7 +190,7 @@ void pg_table_free_page(struct ptdesc *pt)
 	pagetable_free(pt);
 }
 
-/* Give up, or give back what was not needed. */
+/* Free the tables in the pool: all of them after a failure, else those left over. */
 void pg_table_abandon(struct pg_table_op *op)
 {
 	struct ptdesc *pt, *next;
@@ -198,7 +200,10 @@ void pg_table_abandon(struct pg_table_op *op)
 	INIT_LIST_HEAD(&op->pool);
 }
 
-/* A table that says the same as @e did, for @e to lead to. */
+/*
+ * Replace the entry @e of @level in @slot by a table, from the pool, that maps the same.
+ * Returns the table, or NULL if the pool is empty.  pgt->lock is held.
+ */
 static pteval_t *pg_table_split(struct pg_table_op *op, int level, pteval_t *slot,
 				unsigned long addr, pteval_t e)
 {
@@ -232,14 +237,20 @@ static pteval_t *pg_table_split(struct pg_table_op *op, int level, pteval_t *slo
 
 	arch_pg_table_alloc(pgt->mm, level - 1, table);
 	op->changed |= pg_entry_present(e);
-	/* Its entries before it; pairs with the dependency in pg_table_find(). */
+	/*
+	 * Write the entries of the table before the entry that leads to it.  Pairs with
+	 * the address dependency in pg_table_find().
+	 */
 	smp_wmb();
 	pg_table_set(pgt, level, slot, pg_entry_mk_table(table));
 
 	return table;
 }
 
-/* An entry that led to a table is gone. */
+/*
+ * The entry @e is gone.  Move the table that it led to, and all tables of the pg_table
+ * below, to op->doomed, to be freed by pg_table_finish().
+ */
 static void pg_table_doom(struct pg_table_op *op, int level, pteval_t e)
 {
 	struct ptdesc *pt = virt_to_ptdesc(pg_entry_table(e));
@@ -259,7 +270,7 @@ static void pg_table_doom(struct pg_table_op *op, int level, pteval_t e)
 	atomic_long_dec(&pg_table_stats.tables);
 }
 
-/* Replace an entry, with all that it leads to. */
+/* Unless this is a dry run: replace an entry, and remove the owned tables below it. */
 static void pg_table_replace(struct pg_table_op *op, int level, pteval_t *slot,
 			     pteval_t old, pteval_t new)
 {
@@ -274,9 +285,9 @@ static void pg_table_replace(struct pg_table_op *op, int level, pteval_t *slot,
 }
 
 /*
- * Visit the entries of a table from @start to @last.  @upper is the source's entry
- * above; a @table of NULL is one that is still to be made.  Returns true if it is
- * time to turn interrupts on.
+ * Visit the entries of a table for the addresses @start to @last.  @upper is the entry of
+ * the source above the table.  @table is NULL, in the dry run, if it is still to be made.
+ * Returns true if it is time to turn interrupts on; op->resume is where to go on then.
  */
 static bool pg_table_visit(struct pg_table_op *op, pteval_t *table, int level,
 			   unsigned long start, unsigned long last, pteval_t upper)
@@ -294,7 +305,7 @@ static bool pg_table_visit(struct pg_table_op *op, pteval_t *table, int level,
 				   pg_source_entry(upper, level, addr);
 
 		if (op->visit(op, level, slot, addr, e, s) == PG_DESCEND) {
-			/* The visit may have changed it. */
+			/* op->visit() may have changed the entry. */
 			e = slot ? pg_table_get(op->pgt, slot) : op->fresh;
 			if (slot && pg_table_owns(op->pgt, level, e)) {
 				next = pg_entry_table(e);
@@ -338,7 +349,7 @@ static void pg_table_run(struct pg_table_op *op, bool dry)
 	} while (more);
 }
 
-/* The dry run.  If this fails, nothing has changed. */
+/* Count the tables that are needed, in a dry run, and allocate them; false: no memory. */
 bool pg_table_prepare(struct pg_table_op *op, gfp_t gfp)
 {
 	pg_table_run(op, true);
@@ -358,7 +369,7 @@ static bool pg_kind_is_leaf(int level, pteval_t e, enum pg_kind kind)
 	       !pg_entry_is_table(level, e);
 }
 
-/* pg_table_share() up to PG_TABLE_LEAF. */
+/* For pg_table_share() with PG_TABLE_4K and PG_TABLE_LEAF, which copy leaves. */
 enum pg_step pg_visit_copy(struct pg_table_op *op, int level, pteval_t *slot,
 			   unsigned long addr, pteval_t e, pteval_t s)
 {
@@ -379,14 +390,14 @@ enum pg_step pg_visit_copy(struct pg_table_op *op, int level, pteval_t *slot,
 	return PG_DONE;
 }
 
-/* pg_table_share() from PG_TABLE_PMD on. */
+/* For pg_table_share() with PG_TABLE_PMD and above, which take over entries. */
 enum pg_step pg_visit_share(struct pg_table_op *op, int level, pteval_t *slot,
 			    unsigned long addr, pteval_t e, pteval_t s)
 {
 	if (pg_table_kind(op->pgt, level, e) == PG_FOLLOW)
 		return PG_DONE;
 
-	/* Where the source has nothing one entry can stand for many. */
+	/* If the source has nothing here, a larger entry follows it just as well. */
 	if (level > op->level && (s || !pg_slot_whole(op, level, addr)))
 		return PG_DESCEND;
 
@@ -426,7 +437,7 @@ enum pg_step pg_visit_unmap(struct pg_table_op *op, int level, pteval_t *slot,
 	return PG_DONE;
 }
 
-/* Something has changed in the source. */
+/* For pg_table_tell(), after a change of the source. */
 enum pg_step pg_visit_changed(struct pg_table_op *op, int level, pteval_t *slot,
 			      unsigned long addr, pteval_t e, pteval_t s)
 {
@@ -437,7 +448,7 @@ enum pg_step pg_visit_changed(struct pg_table_op *op, int level, pteval_t *slot,
 	case PG_OWNED:
 		return PG_DESCEND;
 	case PG_COPY:
-		/* The source has broken it down: so does this, if there is memory. */
+		/* The source has split the leaf: split the copy, if there is memory. */
 		if (pg_entry_is_table(level, s)) {
 			if (op->dry || !list_empty(&op->pool))
 				return PG_DESCEND;
@@ -461,7 +472,7 @@ enum pg_step pg_visit_changed(struct pg_table_op *op, int level, pteval_t *slot,
 	return PG_DONE;
 }
 
-/* Memory is about to be unplugged. */
+/* For pg_table_tell(), before memory is unplugged: drop what is taken from the source. */
 enum pg_step pg_visit_removing(struct pg_table_op *op, int level, pteval_t *slot,
 			       unsigned long addr, pteval_t e, pteval_t s)
 {
@@ -473,7 +484,7 @@ enum pg_step pg_visit_removing(struct pg_table_op *op, int level, pteval_t *slot
 	if (kind == PG_NONE || kind == PG_PRIVATE || e == PG_ENTRY_FOLLOW)
 		return PG_DONE;
 
-	/* The tables that entries of the root lead to are never freed. */
+	/* The kernel never frees the tables that entries of its root lead to. */
 	if (level == pg_table_root_level())
 		return PG_DONE;
 
@@ -529,8 +540,8 @@ static bool pg_table_has(const struct pg_table *pgt, const pteval_t *table, int 
 }
 
 /*
- * The part of pg_table_occupied() that is done with interrupts off.  Returns false if
- * that is not all, and it has to go on at @addr.
+ * Look at some of the entries, with interrupts off, for pg_table_occupied().  Returns
+ * false if it has to be called again to go on at @addr.
  */
 bool pg_table_occupied_part(struct pg_table *pgt, unsigned long *addr, unsigned long last,
 			    bool any, bool *has)
@@ -546,7 +557,11 @@ bool pg_table_occupied_part(struct pg_table *pgt, unsigned long *addr, unsigned 
 	return budget >= 0;
 }
 
-/* Nobody but the caller, who holds the mutex, adds leaves, so the lock can be let go. */
+/*
+ * Is something mapped from @start to @last, by pg_table_map() or, if @any, by whatever?
+ * The lock may be dropped in between, since only the caller, who holds the mutex, adds
+ * private leaves.  What the source adds meanwhile may be found or not.
+ */
 bool pg_table_occupied(struct pg_table *pgt, unsigned long start, unsigned long last, bool any)
 {
 	unsigned long addr = start;
@@ -567,9 +582,10 @@ void pg_table_op_init(struct pg_table_op *op, struct pg_table *pgt, unsigned lon
 }
 
 /*
- * The entry that @addr leads to and its level.  With interrupts off no table gets
- * freed: those of a pg_table wait for a grace period, those of the kernel for an
- * interrupt of all CPUs.
+ * Find the entry that decides what is mapped at @addr; returns its level.  Interrupts are
+ * off, so that no table is freed meanwhile: those of a pg_table wait for a grace period
+ * of RCU, and those of the kernel for an interrupt of all CPUs.  Only the tables of
+ * memory that is being unplugged do not.
  */
 int pg_table_find(const struct pg_table *pgt, unsigned long addr, pteval_t *entry)
 {

@@ -5,11 +5,11 @@
  * The order is that of rculist.h: a new entry first, then the pointer by which
  * readers come to it.
  *
- * Each pointer is read once, and looked at again in the window: a list of which a
- * part is in ordinary memory must not lead a write to any other place than one
- * that was a link of it.  With CONFIG_LIST_HARDENED the checks of list_debug.c come
- * before that, and tell about corruption.  Not by its functions: in a batch the
- * window is open, and a bent pointer must not make that the end of the task.
+ * Each pointer is read once, and compared in the window before anything is set.  So a
+ * forged pointer in an entry in ordinary memory does not lead a write to anything that is
+ * no link of the list.  With CONFIG_LIST_HARDENED the checks of list_debug.c come before
+ * that, and report corruption.  Its functions are not called: they dereference a forged
+ * pointer, or call BUG(), while the window of a batch may be open.
  */
 #include <linux/export.h>
 #include <linux/poison.h>
@@ -18,7 +18,7 @@
 
 #include "prmem.h"
 
-/* A link that was something, or anything, and what it is to be. */
+/* A link to set to @_val: LINK() has the value @_was before, NEW() has any value. */
 #define LINK(_slot, _was, _val)	{ .slot = (_slot), .was = (_was), .val = (_val) }
 #define NEW(_slot, _val)	LINK(_slot, WR_LINK_ANY, _val)
 
@@ -35,7 +35,7 @@ static __always_inline bool prlist_leads(struct list_head *const *slot,
 {
 	unsigned long is;
 
-	/* The exception table is asked only for faults in the kernel's half. */
+	/* A fault at an address of user space may not be fixed up. */
 	if (unlikely((unsigned long)slot < TASK_SIZE_MAX))
 		return false;
 
@@ -231,7 +231,7 @@ static __always_inline int __prlist_move(const struct list_head *entry,
 	if (!prlist_del_valid(entry, old_prev, old_next))
 		return prmem_refuse_list(entry, _RET_IP_);
 
-	/* The entry is one of its neighbours to be: it stays. */
+	/* The entry is at this place already. */
 	if (prev == entry || next == entry)
 		return 0;
 
@@ -314,7 +314,7 @@ int prhlist_init(const struct hlist_head *h)
 }
 EXPORT_SYMBOL_GPL(prhlist_init);
 
-/* Between the pointer @pprev and @next, which may be none. */
+/* Add @n between the pointer at @pprev and the node @next, which may be NULL. */
 static __always_inline int __prhlist_add(const struct hlist_node *n,
 					 struct hlist_node *const *pprev,
 					 const struct hlist_node *next)

@@ -3,8 +3,8 @@
  * Protected memory: read-only for everybody, changed only by wr_*() through a
  * window that one CPU has for one operation.
  *
- * This file has the blocks that the memory comes from, the window, and the
- * writes.  prmem_cache.c and prmem_pool.c hand the memory out.  See
+ * This file has the window, the checks and the writes.  prmem_block.c gets the
+ * memory, prmem_cache.c and prmem_pool.c hand it out.  See
  * Documentation/core-api/prmem.rst.
  */
 #define pr_fmt(fmt) "prmem: " fmt
@@ -28,15 +28,15 @@
 struct prmem_block prmem_blocks[PRMEM_NR_SLOTS] __wr_after_init_private;
 unsigned long prmem_base __ro_after_init;
 bool prmem_unprotected __ro_after_init;
-/* kernel_set_to_readonly says so, too, and anybody can write to that. */
+/* Set by mark_rodata_ro().  kernel_set_to_readonly is no substitute: it can be forged. */
 bool prmem_static_ro __ro_after_init;
 DEFINE_STATIC_KEY_FALSE(prmem_ready);
 /*
- * Held by those who protect, destroy, or look at all there is.  Nobody waits for memory
- * with it held, so that those who free memory for others can take it.
+ * Held to protect or to destroy something, and to look at all blocks.  Nobody waits for
+ * memory with this mutex held, so that it may be taken in order to free memory.
  */
 DEFINE_MUTEX(prmem_mutex);
-/* Held by those who get memory.  It comes first; see prmem_may_grow(). */
+/* Held to get memory.  Taken before prmem_mutex; see prmem_may_grow(). */
 DEFINE_MUTEX(prmem_grow_mutex);
 struct prmem_stats prmem_stats;
 
@@ -79,14 +79,14 @@ static const struct {
 
 static_assert(ARRAY_SIZE(prmem_refusals) == PRMEM_NR_REFUSALS);
 
-/* For each kind of mistake: what is harmless must not hide for long what is not. */
+/* One limit for each kind, so that many lines of one kind do not suppress another. */
 static struct ratelimit_state prmem_warned[PRMEM_NR_REFUSALS] = {
 	[0 ... PRMEM_NR_REFUSALS - 1] = RATELIMIT_STATE_INIT(prmem_warned[0],
 							     DEFAULT_RATELIMIT_INTERVAL,
 							     DEFAULT_RATELIMIT_BURST),
 };
 
-/* Count, name the caller if that has not been much of late, and return the error. */
+/* Count a refusal, log it with its caller at a limited rate, and return the error. */
 noinline __cold int prmem_refuse(enum prmem_refusal why, const void *addr,
 				 unsigned long caller)
 {
@@ -129,8 +129,9 @@ static __always_inline void *prmem_static_alias(unsigned long addr)
 }
 
 /*
- * What is inside of another window does not open one.  The question is what is
- * loaded, so no state can tell a lie.
+ * Open the window of this CPU, with interrupts off until __prmem_close().  If it is open
+ * already, as in a batch, w->prev is NULL and __prmem_close() leaves it open.  If
+ * cpu_tlbstate.loaded_mm was forged to say so, then the write that follows faults.
  */
 static __always_inline bool __prmem_open(struct prmem_window *w)
 {
@@ -169,9 +170,10 @@ void prmem_close(struct prmem_window *w)
 }
 
 /*
- * The metadata of the page at @p, and where the window has @p.  What struct page
- * says is a hint in ordinary memory, to be confirmed, and there need not even be a
- * struct page.  Interrupts are off, or rcu_read_lock() is held, or prmem_mutex.
+ * Find the metadata of the page at @p, and the address of @p in the window.  NULL if @p
+ * is in no block, or in the metadata of one.  page->private is a hint in ordinary memory,
+ * confirmed by prmem_blocks[], and there need not even be a struct page.  The caller has
+ * interrupts off, or holds rcu_read_lock() or prmem_mutex.
  */
 static __always_inline struct prmem_page *__prmem_find(const void *p, void **alias)
 {
@@ -232,9 +234,9 @@ unsigned int prmem_slot_of(unsigned long pfn)
 }
 
 /**
- * prmem_rw - where the window has some metadata
- * @p: address of metadata, which no caller of the API can choose, in a block of
- *	which somebody owns a page
+ * prmem_rw - translate a protected address to its address in the window
+ * @p: an address in the section of variables, or in a block of which a page is owned and
+ *	which therefore stays; checked, if a caller of the API has passed it
  *
  * Context: A window is open.
  *
@@ -250,7 +252,7 @@ void *prmem_rw(const void *p)
 
 	pfn = PHYS_PFN(__pa(p));
 	slot = prmem_slot_of(pfn);
-	/* Nothing is at NULL, and to find that out is better than to write elsewhere. */
+	/* A store to NULL faults, and does not hit another slot. */
 	if (WARN_ON_ONCE(slot == PRMEM_NR_SLOTS))
 		return NULL;
 
@@ -300,7 +302,7 @@ prmem_check_area(const struct prmem_page *page, const struct prmem_owner *owner,
 	const struct prmem_page *head = prmem_page_of(page->head);
 	unsigned long offset, size;
 
-	/* It is freed first. */
+	/* The first page of an area is given back first, see pmalloc_free_pages(). */
 	if (unlikely(!head || READ_ONCE(head->owner) != owner))
 		return PRMEM_FREED;
 
@@ -321,12 +323,12 @@ prmem_check_area(const struct prmem_page *page, const struct prmem_owner *owner,
 	return likely(READ_ONCE(pool->mode) & PMALLOC_WR) ? PRMEM_OK : PRMEM_READ_ONLY;
 }
 
-/* The object at @p, of which the first @n bytes are wanted. */
+/* Check that the @n bytes at @p are in one live object, or handed out of one area. */
 static __always_inline enum prmem_refusal
 prmem_check_object(const struct prmem_page *page, const struct wr_cache *c,
 		   const void *p, size_t n, bool write)
 {
-	/* Once: the page may be freed meanwhile, the descriptor only after that. */
+	/* Read once: the page may be given back now; the owner's descriptor stays. */
 	const struct prmem_owner *owner = READ_ONCE(page->owner);
 	u32 kind;
 
@@ -349,7 +351,7 @@ prmem_check_static(const struct wr_cache *c, unsigned long addr, size_t n)
 	if (c)
 		return PRMEM_WRONG_CACHE;
 
-	/* What is in front of it is for this file and its friends. */
+	/* In front are static caches and the data of prmem itself: not for wr_*(). */
 	if (addr < (unsigned long)__start_wr_data)
 		return PRMEM_BAD_ADDRESS;
 
@@ -357,8 +359,9 @@ prmem_check_static(const struct wr_cache *c, unsigned long addr, size_t n)
 }
 
 /*
- * Where the direct map has the section.  Once it is protected, what says so is as well:
- * lm_alias() asks phys_base, which is not.
+ * Address of the section of variables in the direct map.  Once the image is protected,
+ * it is computed from prmem_frames.image, which is protected.  lm_alias() relies on
+ * phys_base, which is not.
  */
 static unsigned long prmem_section_alias(void)
 {
@@ -370,8 +373,8 @@ static unsigned long prmem_section_alias(void)
 }
 
 /*
- * All pages of a range.  In the direct map the page after one of a pool can be
- * anybody's.
+ * Check an access to @n bytes at @p, in all pages that it touches: the next page in the
+ * direct map can belong to another owner.
  */
 enum prmem_refusal prmem_check_range(const struct wr_cache *c, const void *p, size_t n,
 				     bool write)
@@ -388,7 +391,7 @@ enum prmem_refusal prmem_check_range(const struct wr_cache *c, const void *p, si
 	if (prmem_is_static((unsigned long)p))
 		return prmem_check_static(c, (unsigned long)p, n);
 
-	/* The image is in the direct map as well, but the window does not start there. */
+	/* The section by its direct map address: good to ask about, not to write to. */
 	offset = (unsigned long)p - prmem_section_alias();
 	if (offset < __end_wr_after_init - __start_wr_after_init)
 		return write ? PRMEM_BAD_ADDRESS :
@@ -414,7 +417,10 @@ enum prmem_refusal prmem_check_range(const struct wr_cache *c, const void *p, si
 	return PRMEM_OK;
 }
 
-/* Where to write the @n bytes at @p, all in one page, which have been checked. */
+/*
+ * Check a write of @n bytes at @p, and set @alias to their address in the window, which
+ * is open.  Only the first page is looked at; prmem_check_range() looks at all.
+ */
 static __always_inline enum prmem_refusal
 prmem_resolve(const struct wr_cache *c, const void *p, size_t n, void **alias)
 {
@@ -455,7 +461,7 @@ static __always_inline bool prmem_scalar_ok(const void *p, size_t size)
 		IS_ALIGNED((unsigned long)p, size);
 }
 
-/* Nobody can write before there is a window, but to static data: that is plain. */
+/* Without a window only static data can be written, by plain stores during boot. */
 static noinline int prmem_no_window(const void *dst, unsigned long caller)
 {
 	if (in_nmi() || !prmem_is_static((unsigned long)dst) || kernel_set_to_readonly)
@@ -613,8 +619,8 @@ done:
 EXPORT_SYMBOL_GPL(__wr_rmw);
 
 /*
- * A pool that is not protected yet, and will be write rare: nobody minds if this
- * write comes after that.
+ * Links may also be set in a pool that is not protected yet, if wr_*() may write to it
+ * afterwards: then it does not matter if the pool is protected just before the write.
  */
 static bool prmem_open_for_links(const void *p)
 {
@@ -630,9 +636,10 @@ static bool prmem_open_for_links(const void *p)
 }
 
 /*
- * Where to set a pointer, and that it is what it should be: the neighbours of a
- * list say of each other that they are.  Ordinary memory can be written anyway, but
- * not what makes the window.
+ * Check a link, and find the address to set it at: in the window, or in ordinary memory
+ * its own address, which must not be one of the window.  The link must still have its
+ * old value, so that a forged pointer in a neighbour does not lead the write to anything
+ * that is no link of this list.
  */
 static enum prmem_refusal prmem_check_link(const struct wr_link *link, size_t size,
 					   const void ***to)
@@ -662,7 +669,7 @@ static enum prmem_refusal prmem_check_link(const struct wr_link *link, size_t si
 	if (unlikely(link->was != was && link->was != WR_LINK_ANY))
 		return PRMEM_BAD_LIST;
 
-	/* What can't be written shows before anything has changed. */
+	/* Write the old value back, so that a fault comes before any link has changed. */
 	if (ordinary)
 		__put_kernel_nofault(alias, &was, void *, fault);
 
@@ -675,10 +682,9 @@ fault:
 
 /**
  * __wr_links - set pointers, in one window
- * @links: up to %WR_MAX_LINKS pointers, what they are and what they are to be; a
- *	NULL slot is skipped
+ * @links: up to %WR_MAX_LINKS links to set; one with a NULL slot is skipped
  * @n: how many
- * @caller: whom to name if that is wrong
+ * @caller: return address that is reported if a link is refused
  *
  * Pointers can also be in ordinary memory.  All are checked before the first is
  * set; then they are set in their order, each with a release.
@@ -715,7 +721,7 @@ int __wr_links(const struct wr_link *links, unsigned int n, unsigned long caller
 		p = links[i].slot;
 		if (!p)
 			continue;
-		/* Both links of a new entry, of which none is anything yet, at once. */
+		/* The two links of a new entry are adjacent: one check covers both. */
 		pair = i + 1 < n && (void **)p + 1 == (void **)links[i + 1].slot &&
 			links[i + 1].was == WR_LINK_ANY && !PAGE_ALIGNED(links[i + 1].slot);
 		why = prmem_check_link(&links[i], (1 + pair) * sizeof(void *), &alias[i]);
@@ -751,7 +757,7 @@ static size_t prmem_piece(const void *p, size_t n)
 	return min(n, PAGE_SIZE - offset_in_page(p));
 }
 
-/* From @src, or with the byte @fill. */
+/* Copy @n bytes from @src or, if @src is NULL, set them to @fill; one page at a time. */
 static int prmem_write_long(const struct wr_cache *c, const void *dst, const void *src,
 			    int fill, size_t n, unsigned long caller)
 {
@@ -833,17 +839,17 @@ EXPORT_SYMBOL_GPL(__wr_copy);
  * @src: where from, kernel memory
  * @n: how many bytes
  *
- * What goes beyond the end of an object of a cache is refused; of a pool, only what
- * goes beyond all that it has handed out in that place.
+ * A copy beyond the end of an object of a cache is refused.  A pool keeps no sizes: there
+ * only a copy beyond what has been handed out of one area is refused.
  *
  * Readers can see any part of it done, and words torn.  Interrupts are off for one
  * page at a time.
  *
  * Context: Any but NMI.  Does not sleep.
  *
- * Return: 0 with all bytes written; else with none, and as wr_assign().  -EFAULT
- * is also for @src.  Some bytes may have been written with an error if the object
- * is being freed, or @src unmapped, during the copy.
+ * Return: 0 with all bytes written; or an error as wr_assign() with none written, which
+ * is -EFAULT also if @src can't be read.  If the object is freed or @src unmapped during
+ * the copy, an error may come after some bytes have been written.
  */
 int wr_memcpy(const void *dst, const void *src, size_t n)
 {
@@ -896,7 +902,7 @@ static __always_inline int prmem_begin(unsigned long caller)
 		b->corrupt = 0;
 		temporary_mm_lend(w.prev, caller);
 	} else if (unlikely(!b->depth)) {
-		/* A kprobe in the window of a single write: its end is not the caller's. */
+		/* A kprobe in the window of a single write, which that write closes. */
 		prmem_close(&w);
 		return -EPERM;
 	}
@@ -909,16 +915,17 @@ static __always_inline int prmem_begin(unsigned long caller)
  * wr_begin - begin a batch: many writes in one window
  *
  * All wr_*(), prlist_*() and pratomic_*() until wr_end() share a window; each
- * still checks what it is told.  Interrupts are off in a batch, and nothing may
- * sleep.  They stay off, unless it calls wr_relax(): one of more than %WR_BATCH_OPS
- * writes or %WR_BATCH_BYTES bytes should, and is counted and reported if it does not.
- * Readers can see a part of the writes done.  Batches nest; with a window of temp_mm_use()
- * in between, once.
+ * still checks its arguments.  Interrupts are off in a batch, and nothing may sleep.
+ * Only wr_relax() lets interrupts in: a batch of more than %WR_BATCH_OPS writes or
+ * %WR_BATCH_BYTES bytes should call it, and is counted and reported if it does not.
+ * Readers can see some of the writes done and others not yet.  Batches nest.  A batch
+ * may also begin in a window of temp_mm_use() that was opened in a batch, but then a
+ * third batch can't be nested in this way.
  *
  * Context: Any but NMI.
  *
- * Return: 0; or -EPERM in an NMI, before there are windows, nested in that way twice, or in
- * the window of a single write, as a kprobe may be.
+ * Return: 0; or -EPERM in an NMI, before there are windows, for such a third batch, or
+ * in the window of a single write, where a kprobe may run.
  */
 int wr_begin(void)
 {
@@ -943,7 +950,7 @@ void *__wr_edit(const struct wr_cache *c, const void *obj, size_t size)
 	enum prmem_refusal why;
 	void *alias;
 
-	/* Interrupts are off while it is written.  What is of no size is in no object. */
+	/* Bounds the time with interrupts off.  No object has a size of 0. */
 	if (unlikely(!size || size > WR_BATCH_BYTES))
 		return ERR_PTR(prmem_refuse(PRMEM_BAD_ARG, obj, _RET_IP_));
 
@@ -951,14 +958,14 @@ void *__wr_edit(const struct wr_cache *c, const void *obj, size_t size)
 		return ERR_PTR(prmem_refuse(PRMEM_BAD_CONTEXT, obj, _RET_IP_));
 
 	why = prmem_resolve(c, obj, size, &alias);
-	/* Pages that only a view puts one after the other are not so in the window. */
+	/* Pages that are contiguous in a view only are not contiguous in the window. */
 	if (why == PRMEM_OK && offset_in_page(obj) + size > PAGE_SIZE)
 		why = is_vmalloc_addr(obj) ? PRMEM_BAD_RANGE :
 			prmem_check_range(c, obj, size, true);
 	if (likely(why == PRMEM_OK)) {
 		struct prmem_batch *b = this_cpu_ptr(&prmem_batch);
 
-		/* wr_relax() would let somebody in who revokes it. */
+		/* wr_relax() must not close the window while the address is in use. */
 		if (!b->pinned)
 			b->pinned = b->depth;
 		return alias;

@@ -15,7 +15,7 @@
 #include <linux/temp_mm.h>
 #include <linux/wr_block.h>
 
-/* In the section, but only for the files that include this one. */
+/* For data of prmem itself: in the section of variables, but refused by wr_*(). */
 #define __wr_after_init_private	__section(".data..wr_after_init.private")
 
 #define PRMEM_KIND_POOL		2
@@ -32,14 +32,17 @@
 /* Smallest piece to use when there is no block: its metadata is one page of it. */
 #define PRMEM_MIN_ORDER		4
 
-/* As the last resort, a page with the metadata of another: for few of the slots. */
+/*
+ * Smallest piece as the last resort: two pages, of which one has the metadata.  A piece
+ * below PRMEM_MIN_ORDER is not taken once PRMEM_LAST_SLOTS slots are in use.
+ */
 #define PRMEM_LAST_ORDER	1
 #define PRMEM_LAST_SLOTS	(PRMEM_NR_SLOTS / 4)
 
 /* How often to look for pages in a row, each time with the window open. */
 #define PRMEM_CLAIM_TRIES	8
 
-/* Free pages that allocations in atomic context find, mostly. */
+/* Free pages that prmem_refill() tries to keep, for allocations that can't sleep. */
 #define PRMEM_RESERVE_PAGES	128
 
 /*
@@ -50,10 +53,10 @@
 
 /**
  * struct prmem_page - metadata of one page of a block
- * @owner: cache or pool that the page belongs to, NULL if it is free; claimed
- *	and given back by a locked instruction, so that it is its own lock
- * @head: number of the first page of the slab or area
- * @index: which page of that this is
+ * @owner: cache or pool that the page belongs to, NULL if it is free; claimed by
+ *	cmpxchg() in prmem_claim_run(), so that no other lock is needed
+ * @head: number of the first page of the slab or area, see PRMEM_ID()
+ * @index: index of this page in the slab or area
  * @nr: in the first page: number of pages
  * @next: in the first page: next slab or area of the owner
  * @flags: in the first page: PRMEM_PAGE_*
@@ -62,12 +65,12 @@
  * @used: of a slab: slots that are allocated, or dying
  * @sealed: of a slab: slots that are sealed
  * @dying: of a slab: slots that are freed, but RCU readers may be left
- * @gp: of a slab: when they will be gone
- * @view: of an area: its address, if that is not the one of the direct map
- * @offset: of an area: objects are above
+ * @gp: of a slab: RCU state that tells when the readers of dying slots are gone
+ * @view: of an area: its address in vmalloc space; 0 if it is used in the direct map
+ * @offset: of an area: start of its lowest object; objects are allocated downwards
  *
- * They are at the start of the block, and so are write rare themselves.  What a slab
- * or an area has, only its first page has.
+ * The metadata is at the start of the block, and so is write rare itself.  What is said
+ * to be of a slab or of an area is only valid in its first page.
  */
 struct prmem_page {
 	const struct prmem_owner *owner;
@@ -170,7 +173,7 @@ extern struct wr_cache __start_wr_caches[], __end_wr_caches[];
 extern const struct prmem_owner prmem_meta;
 extern struct temp_mm_percpu prmem_mms;
 
-/* Is there a window at all?  Before that, static data is still plain data. */
+/* Enabled once windows can be opened.  Until then, static data is written directly. */
 DECLARE_STATIC_KEY_FALSE(prmem_ready);
 
 int prmem_refuse(enum prmem_refusal why, const void *addr, unsigned long caller);
@@ -205,9 +208,9 @@ static inline struct prmem_page *prmem_pages(const struct prmem_block *b)
 static __always_inline unsigned long prmem_live(const struct prmem_page *slab)
 {
 	/*
-	 * Before used.  A slot that is neither dying nor free now is live; the other way
-	 * round it could be reclaimed in between.  Pairs with the order of the two
-	 * locked instructions in prmem_reclaim().
+	 * Read dying before used, since prmem_reclaim() clears used before dying: in the
+	 * other order, a slot that is reclaimed in between would be taken for a live one.
+	 * Pairs with atomic_long_fetch_andnot_release() in prmem_reclaim().
 	 */
 	unsigned long dying = smp_load_acquire(&slab->dying);
 
@@ -215,8 +218,8 @@ static __always_inline unsigned long prmem_live(const struct prmem_page *slab)
 }
 
 /*
- * Metadata of a page, by what PRMEM_ID() has made: NULL for a number that no page
- * with contents has.
+ * Metadata of the page with number @id, as made by PRMEM_ID(); any value may be passed.
+ * NULL if no page has this number, or if the page itself contains metadata.
  */
 static inline struct prmem_page *prmem_page_of(u32 id)
 {
@@ -242,8 +245,8 @@ static inline void *prmem_address_of(u32 id)
 }
 
 /*
- * Is @addr where the view of an area has this page?  All that is asked is protected.  A pool
- * that is being destroyed is of no kind any more.
+ * Does the view of an area have this page at @addr?  All that is read here is protected
+ * memory.  The kind of a pool that is being destroyed is 0.
  */
 static inline bool prmem_is_view(const struct prmem_page *page, unsigned long addr)
 {
@@ -277,10 +280,10 @@ void *prmem_rw(const void *p);
 })
 
 /**
- * struct prmem_window - between prmem_open() and prmem_close()
- * @flags: interrupts
- * @mm: that maps the slots
- * @prev: what was loaded before; NULL if this is inside of another window
+ * struct prmem_window - what prmem_close() needs to know from prmem_open()
+ * @flags: saved interrupt flags
+ * @mm: the temporary mm of this CPU that maps the slots
+ * @prev: the mm that was loaded before; NULL if that was @mm, which then stays loaded
  * @restricted: for asi_resume()
  */
 struct prmem_window {
@@ -292,7 +295,7 @@ struct prmem_window {
 #endif
 };
 
-/* A domain need not map what a write needs. */
+/* An ASI domain may not map what a write needs, so it is left until prmem_resume(). */
 static __always_inline void prmem_suspend(struct prmem_window *w)
 {
 #ifdef CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION
@@ -316,14 +319,14 @@ struct prmem_batch {
 	unsigned int		depth;
 	unsigned int		ops;
 	unsigned int		bytes;
-	unsigned int		pinned;	/* depth at which somebody has its address */
+	unsigned int		pinned;	/* depth of the first wr_edit(), or 0 */
 	bool			too_long;
 	unsigned long		caller;	/* who has begun it */
 	unsigned long		corrupt; /* who has found that a list is corrupted */
 };
 
 DECLARE_PER_CPU(struct prmem_batch, prmem_batch);
-/* One that goes on when the batch ends that is in a window in it. */
+/* A batch that is continued when the current one ends, see prmem_put_aside(). */
 DECLARE_PER_CPU(struct prmem_batch, prmem_outer_batch);
 
 void prmem_batch_too_long(struct prmem_batch *b);
@@ -332,7 +335,7 @@ bool prmem_put_aside(const struct prmem_batch *b);
 /* Most pointers that __wr_links() sets at a time. */
 #define WR_MAX_LINKS		8
 
-/* No pointer, so that it can say that a pointer may be anything. */
+/* As wr_link.was: any old value will do.  No pointer has this value. */
 #define WR_LINK_ANY		ERR_PTR(-MAX_ERRNO)
 
 /* One pointer to set: @slot is where it is, @was what it is, @val what it is to be. */
@@ -375,8 +378,9 @@ void prmem_frames_remove(unsigned int slot);
  * struct prmem_check - what prmem_check() has found
  * @tables: page tables that it has walked, by their roots
  * @leaves: entries that map protected memory
- * @writable: violations: writable outside of a window that is open
- * @global: violations: window is global
+ * @writable: violations: writable, and neither in a window that is closed nor in the
+ *	view of a pool that is not protected yet
+ * @global: violations: global entries in the window
  * @user: violations: accessible for user space
  * @executable: violations: executable
  * @pgd: physical address of the root of the first violation

@@ -20,27 +20,27 @@
 #include "prmem.h"
 
 /*
- * Is the batch of this CPU what is going on?  Interrupts are off.  Its window may have
- * been closed since, because the one who has begun it has slept or died; what is
- * loaded tells, and that is what CR3 has.
+ * Is the batch of this CPU open?  Its depth alone does not tell: if the task that began
+ * it has slept or died, the window was closed meanwhile.  So this looks at CR3.
+ * Interrupts are off.
  */
 static __always_inline bool prmem_in_batch(const struct prmem_batch *b)
 {
 	return b->depth && temporary_mm_is_loaded(b->window.mm);
 }
 
-/* Let interrupts in, and go on. */
+/* For wr_relax(): close the window, which may turn interrupts on, and open it again. */
 static void prmem_batch_reopen(struct prmem_batch *b)
 {
 	struct prmem_batch saved = *b;
 
-	/* The gap is not part of the batch, for those who interrupt it. */
+	/* An interrupt handler must not find this batch while its window is closed. */
 	b->depth = 0;
 	preempt_disable();
 	prmem_close(&saved.window);
 	atomic_long_inc(&prmem_stats.relaxed);
 	WARN_ON_ONCE(prmem_open(&saved.window));
-	/* A batch of those who have come in has taken that away. */
+	/* A batch of an interrupt handler may have called temporary_mm_unlend(). */
 	temporary_mm_lend(saved.window.prev, saved.caller);
 	preempt_enable();
 	saved.ops = 0;
@@ -50,8 +50,8 @@ static void prmem_batch_reopen(struct prmem_batch *b)
 }
 
 /*
- * Nobody but the caller knows whether interrupts may come now: of a lock that was taken
- * in the batch a handler would find that it is taken.  So this only tells.
+ * Count and report a batch that should have called wr_relax().  This must not let
+ * interrupts in itself: the caller may hold a lock that a handler takes as well.
  */
 noinline __cold void prmem_batch_too_long(struct prmem_batch *b)
 {
@@ -73,9 +73,9 @@ static noinline __cold void prmem_report_list(unsigned long caller)
 }
 
 /*
- * The batch of this CPU, for who wants to end or to relax it; NULL if there is none.
- * If interrupts were on they are off now: the caller has turned them on in between,
- * and that is all that is to be wrong with the window.
+ * The batch of this CPU, for wr_end() and wr_relax(); NULL, and a refusal, if there is
+ * none.  If the caller has turned interrupts on in its batch, this reports that and turns
+ * them off, since the window may only be closed with interrupts off.
  */
 static __always_inline struct prmem_batch *prmem_this_batch(unsigned long caller)
 {
@@ -106,9 +106,9 @@ static __always_inline struct prmem_batch *prmem_this_batch(unsigned long caller
 }
 
 /*
- * A batch begins in the window of a temporary mm that is not prmem's, and that may be
- * in a batch itself.  This is put aside until the inner one ends.  More than that is a
- * caller who is lost.
+ * A batch begins in the window of a temporary mm that is not prmem's.  If that window
+ * was opened in a batch, the outer batch is saved until the inner one ends.  There is
+ * room for one, so this returns false if an outer batch has been saved already.
  */
 bool prmem_put_aside(const struct prmem_batch *b)
 {
@@ -127,10 +127,10 @@ bool prmem_put_aside(const struct prmem_batch *b)
  * wr_relax - let interrupts in, in the middle of a batch
  *
  * For a batch that can become long, between two of its writes: the window is closed,
- * and opened again.  So no lock may be held that was taken in the batch and that a
- * handler takes as well.  If interrupts were off before wr_begin() they stay off.  In a
- * batch within another, or between wr_edit() and its wr_end(), this does nothing:
- * somebody else has to agree.
+ * and opened again.  So no lock may be held that was taken in the batch and that an
+ * interrupt handler takes as well.  If interrupts were off before wr_begin() they stay
+ * off.  This does nothing in a batch within another, whose caller may hold such a lock,
+ * and between wr_edit() and its wr_end(), where an address in the window is in use.
  *
  * Context: A batch.
  */
@@ -146,7 +146,8 @@ EXPORT_SYMBOL_GPL(wr_relax);
 /**
  * wr_end - end a batch
  *
- * Also one whose caller has turned interrupts on, which is a mistake, and reported.
+ * If the caller has turned interrupts on in the batch, this is reported as a mistake, and
+ * the batch is ended nevertheless.
  *
  * Context: That of wr_begin().
  */
@@ -180,10 +181,11 @@ EXPORT_SYMBOL_GPL(wr_end);
 /**
  * prmem_refuse_list - refuse to change a list that is corrupted
  * @addr: address of an entry
- * @caller: of the function that changes it
+ * @caller: return address of the function that was to change it
  *
- * What becomes of corrupted data is up to CONFIG_BUG_ON_DATA_CORRUPTION, as for any
- * list.  That can be the end of the task, so a batch is over before it.
+ * This also reports the corruption as list_debug.c does.  With
+ * CONFIG_BUG_ON_DATA_CORRUPTION that is a BUG(), which ends the task, so in a batch the
+ * report is left to wr_end().
  *
  * Context: Any but NMI.
  *

@@ -22,7 +22,10 @@
 
 const struct prmem_owner prmem_meta = { .name = "metadata", .kind = PRMEM_KIND_META };
 
-/* Slots and pages to look at with interrupts off; the last block may be one too many. */
+/*
+ * Slots and pages that prmem_claim() looks at, with interrupts off, before it stops.  It
+ * finishes the block at which it gets there.
+ */
 #define PRMEM_MAX_LOOKS		1024
 
 /* Blocks to give back with the same two grace periods. */
@@ -41,12 +44,12 @@ static atomic_t prmem_nr_free;
 static bool prmem_claim_run(struct prmem_block *b, unsigned int first, unsigned int nr,
 			    const struct prmem_owner *owner)
 {
-	/* Not by prmem_rw(): the block may be on its way out, with all pages claimed. */
+	/* prmem_rw() would not find a block that prmem_hide_block() has just hidden. */
 	struct prmem_page *pages = prmem_alias(b - prmem_blocks, 0);
 	u32 head = PRMEM_ID(b - prmem_blocks, first);
 	unsigned int i;
 
-	/* The owner is its own lock: another CPU may claim at the same time. */
+	/* Another CPU may want the same page: cmpxchg() decides who gets it. */
 	for (i = 0; i < nr; i++) {
 		if (cmpxchg(&pages[first + i].owner, NULL, owner)) {
 			while (i--)
@@ -57,13 +60,16 @@ static bool prmem_claim_run(struct prmem_block *b, unsigned int first, unsigned 
 
 	for (i = 0; i < nr; i++) {
 		pages[first + i].index = i;
-		/* Pairs with nothing: a page without a head is refused. */
+		/* No barrier: a page without a head or a used slot is refused. */
 		WRITE_ONCE(pages[first + i].head, head);
 	}
 	WRITE_ONCE(pages[first].nr, nr);
 	if (!atomic_sub_return(nr, (atomic_t *)prmem_rw(&b->free))) {
 		clear_bit(b - prmem_blocks, prmem_rw(prmem_slots_free));
-		/* Pairs with the one of prmem_give_back(): one of the two sees the other. */
+		/*
+		 * Pairs with smp_mb__after_atomic() in prmem_give_back(): either this CPU
+		 * sees the page given back, or the other one sees the bit cleared.
+		 */
 		smp_mb__after_atomic();
 		if (atomic_read(&b->free))
 			set_bit(b - prmem_blocks, prmem_rw(prmem_slots_free));
@@ -96,11 +102,12 @@ static u32 prmem_claim_in(struct prmem_block *b, const struct prmem_owner *owner
  * @owner: whom they are for
  * @nr: how many, one after the other in the direct map
  *
- * They are zero.  Their metadata has @owner, the first page, the index, the number.
+ * The pages are zero.  Their metadata has owner, head and index set, that of the first
+ * page also nr.
  *
- * This looks at a bounded number of blocks, and the next call at others.  A single
- * page is found in the first block that has one.  Who needs several in a row can close
- * the window and try again, up to %PRMEM_CLAIM_TRIES times.
+ * One call looks at a bounded number of blocks, and the next call goes on from there.  A
+ * single page is found in the first block that has a free one.  A caller that needs
+ * several pages can close the window and try again, up to %PRMEM_CLAIM_TRIES times.
  *
  * Context: A window is open.
  *
@@ -117,7 +124,7 @@ u32 prmem_claim(const struct prmem_owner *owner, unsigned int nr)
 		return 0;
 
 	for_each_set_bit_wrap(slot, prmem_slots_free, PRMEM_NR_SLOTS, last) {
-		/* Where there was nothing, the next one does not look again. */
+		/* The next call begins here, not where this one has found nothing. */
 		WRITE_ONCE(prmem_last_slot, slot);
 		if (looks <= 0)
 			break;
@@ -139,7 +146,7 @@ u32 prmem_claim(const struct prmem_owner *owner, unsigned int nr)
  * @page: its metadata; nobody uses the page any more
  * @owner: whose it is
  *
- * Context: No window is open.
+ * Context: Any but NMI.  In a batch, this is part of its window.
  */
 void prmem_give_back(struct prmem_page *page, const struct prmem_owner *owner)
 {
@@ -165,7 +172,7 @@ void prmem_give_back(struct prmem_page *page, const struct prmem_owner *owner)
 	rw = prmem_rw(page);
 	memset((void *)rw + sizeof(rw->owner), 0, sizeof(*rw) - sizeof(rw->owner));
 	atomic_inc((atomic_t *)prmem_rw(&b->free));
-	/* Pairs with the one of prmem_claim_run(). */
+	/* Pairs with smp_mb__after_atomic() in prmem_claim_run(). */
 	smp_mb__after_atomic();
 	if (!test_bit(slot, prmem_slots_free))
 		set_bit(slot, prmem_rw(prmem_slots_free));
@@ -181,7 +188,7 @@ static pmd_t *prmem_pmd(unsigned int slot)
 	return prmem_tables[slot / PTRS_PER_PMD] + slot % PTRS_PER_PMD;
 }
 
-/* Nobody is killed for want of a table: there is less protected memory then. */
+/* Without the OOM killer: if there is no table, there is just less protected memory. */
 static pte_t *prmem_alloc_table(void)
 {
 	struct ptdesc *pt = pagetable_alloc(GFP_PGTABLE_KERNEL | __GFP_NORETRY | __GFP_NOWARN, 0);
@@ -189,7 +196,7 @@ static pte_t *prmem_alloc_table(void)
 	return pt ? ptdesc_address(pt) : NULL;
 }
 
-/* Let a slot lead to a piece: by one leaf, or by a page table if it is smaller. */
+/* Map a block in a slot by one large leaf, or a smaller piece by a page table. */
 static int prmem_map_slot(unsigned int slot, unsigned long pfn, unsigned int nr)
 {
 	unsigned int i;
@@ -232,8 +239,9 @@ static void prmem_unmap_slots(struct prmem_gone *gone, unsigned int n)
 	temp_mm_percpu_changed(&prmem_mms);
 
 	/*
-	 * Those who have had a window open all the time have not flushed yet.  After
-	 * this nobody has, and whoever opens one later flushes.
+	 * A CPU whose window was open before temp_mm_percpu_changed() may still use the
+	 * old entries.  Its interrupts are off, so after a grace period that window is
+	 * closed, and a CPU that opens its window flushes first.
 	 */
 	synchronize_rcu();
 
@@ -253,8 +261,8 @@ static void prmem_unmap_slots(struct prmem_gone *gone, unsigned int n)
  * @from: what it is
  * @to: what it is to be
  *
- * A mutex is ordinary memory.  Were it broken, two blocks could get the same
- * slot, and the metadata of one lead to writes to the other.
+ * The callers hold a mutex, but that is ordinary memory.  If it was forged, two blocks
+ * could get the same slot, and the metadata of one would lead to writes to the other.
  *
  * Return: true; false if it was something else than @from.
  */
@@ -286,8 +294,9 @@ static unsigned int prmem_free_slot(void)
 }
 
 /*
- * Until a block was read-only anybody could write to it, so nothing is left of
- * that: neither in the pages nor in what is going to be their metadata.
+ * Clear a new block through the window, and let prmem_find() and prmem_claim() find it.
+ * The direct map is read-only by now, so nothing is left of what anybody could write to
+ * the block before, neither in its pages nor in their metadata.
  */
 static int prmem_fill_block(unsigned int slot, unsigned long pfn, unsigned int nr,
 			    unsigned int nr_meta)
@@ -349,15 +358,15 @@ static int prmem_add_block(unsigned int order)
 	for (i = 0; i < nr; i++)
 		set_page_private(page + i, slot);
 	/*
-	 * Objects may hold the only pointer to something.  As soon as the block is filled,
-	 * others may give it back.
+	 * kmemleak has to scan objects, which may have the only pointer to something.
+	 * It is told before prmem_fill_block(), after which others may free the block.
 	 */
 	kmemleak_alloc(block, PAGE_SIZE << order, 0, GFP_KERNEL);
 	err = prmem_fill_block(slot, page_to_pfn(page), nr, nr_meta);
 	if (err)
 		goto forget;
 
-	/* For the one who has not found enough elsewhere. */
+	/* prmem_claim() begins here: the caller has not found enough in other blocks. */
 	WRITE_ONCE(prmem_last_slot, slot);
 	trace_prmem_protect(block, nr, true);
 
@@ -374,8 +383,8 @@ fail:
 }
 
 /*
- * A piece of less than %PRMEM_MIN_ORDER takes a slot like a block does, and its slot
- * may never come back.
+ * May a piece below %PRMEM_MIN_ORDER be added?  It takes a slot as a block does, and
+ * perhaps for ever, so this is only done while few slots are taken.
  */
 static bool prmem_last_resort(void)
 {
@@ -387,7 +396,7 @@ static bool prmem_last_resort(void)
 	return taken < PRMEM_LAST_SLOTS;
 }
 
-/* Begins with a piece of @order; returns the order of what there is, or an error. */
+/* Add a piece of @order, or a smaller one.  Returns the order of that, or an error. */
 static int prmem_grow_by(unsigned int nr, int order)
 {
 	int err;
@@ -422,7 +431,10 @@ int prmem_grow(unsigned int nr)
 	return min(prmem_grow_by(nr, WR_BLOCK_ORDER), 0);
 }
 
-/* A block that nobody owns a page of is not there any more, as soon as all are claimed. */
+/*
+ * Claim all pages of a block, of which none has an owner, so that nobody finds the block
+ * any more.  Returns false if somebody else was faster to claim a page.
+ */
 static bool prmem_hide_block(struct prmem_block *b)
 {
 	struct prmem_window w;
@@ -442,7 +454,7 @@ static bool prmem_hide_block(struct prmem_block *b)
 	return claimed;
 }
 
-/* Blocks that are too much, up to @max of them; nobody finds them any more. */
+/* Hide up to @max free blocks that are not needed for the reserve. */
 static unsigned int prmem_hide_blocks(struct prmem_gone *gone, unsigned int max)
 {
 	unsigned int slot, nr, n = 0;
@@ -495,9 +507,8 @@ void prmem_shrink(void)
 			return;
 
 		/*
-		 * Whoever has found one of the blocks, by an address or while looking for
-		 * pages, is done before its slot goes away: with a window open, interrupts
-		 * are off.
+		 * Wait for those who have found one of the blocks, by an address or while
+		 * looking for pages, with interrupts off or under rcu_read_lock().
 		 */
 		synchronize_rcu();
 		prmem_unmap_slots(gone, n);
@@ -523,8 +534,9 @@ bool prmem_may_grow(gfp_t gfp)
 }
 
 /*
- * Where no block is to be had the reserve is made of what is, and the search for one,
- * which is work for all of the machine, is not begun again by each allocation.
+ * When prmem_refill() may start its work again.  If there is no free block, smaller
+ * pieces are taken.  To look for a block means compaction, so not every allocation is to
+ * begin that anew.
  */
 static unsigned long prmem_next_refill = INITIAL_JIFFIES;	/* a hint */
 
@@ -621,9 +633,9 @@ bool prmem_overlaps(unsigned long pfn, unsigned long nr)
 }
 
 /**
- * prmem_mark_readonly - .rodata, and variables in it, are about to become read-only
+ * prmem_mark_readonly - the section of variables is about to become read-only
  *
- * For mark_rodata_ro().
+ * Called by mark_rodata_ro(), which makes the section read-only along with .rodata.
  */
 void prmem_mark_readonly(void)
 {
@@ -635,7 +647,7 @@ static int __init prmem_init(void)
 	unsigned int nr = (__end_wr_after_init - __start_wr_after_init) >> PAGE_SHIFT;
 	int err = -E2BIG;
 
-	/* They lie among what is read-only, where kmemleak expects no pointers. */
+	/* kmemleak does not scan read-only sections; here there may be pointers. */
 	kmemleak_alloc(__start_wr_after_init, (size_t)nr << PAGE_SHIFT, 0, GFP_KERNEL);
 
 	if (nr > PTRS_PER_PTE)
@@ -656,7 +668,7 @@ static int __init prmem_init(void)
 		pr_info("on: %u KiB of variables, room for %u blocks of 2 MiB\n",
 			nr << (PAGE_SHIFT - 10), PRMEM_NR_SLOTS - 1);
 
-	/* Who destroys a pool may do it to free memory: lockdep need not see it to know. */
+	/* Tell lockdep that a pool may be destroyed, with prmem_mutex, to free memory. */
 	if (IS_ENABLED(CONFIG_LOCKDEP)) {
 		fs_reclaim_acquire(GFP_KERNEL);
 		might_lock(&prmem_mutex);

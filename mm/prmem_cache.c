@@ -17,14 +17,14 @@
 #include <linux/log2.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
-/* It needs cpu_relax(). */
+/* Comes last, because it does not include what it needs for cpu_relax(). */
 #include <linux/bit_spinlock.h>
 
 #include "prmem.h"
 
-#define PRMEM_MIN_STRIDE	64	/* as many as there are bits, in a page */
-#define PRMEM_MAX_SLAB_ORDER	3	/* for objects that fit more than once */
-#define PRMEM_MAX_TRIES		16	/* slabs to look at that turn out to be full */
+#define PRMEM_MIN_STRIDE	64	/* so a page has at most 64 slots */
+#define PRMEM_MAX_SLAB_ORDER	3	/* but for objects that are larger than that */
+#define PRMEM_MAX_TRIES		16	/* full slabs to look at in prmem_partial() */
 
 DEFINE_PRMEM_CACHE(wr_caches, struct wr_cache);
 
@@ -90,8 +90,9 @@ void *prmem_object_rw(const struct wr_cache *c, const void *obj)
 }
 
 /*
- * Where the window has a cache.  The caller's pointer may be anything: a cache is
- * where caches are.
+ * The address of a cache in the window; NULL if @c is no cache of @kind.  @c may be any
+ * pointer that a caller has passed, so it has to be a static cache, by its address, or a
+ * live object of wr_caches.
  */
 static struct wr_cache *prmem_cache_rw(const struct wr_cache *c, u32 kind)
 {
@@ -108,8 +109,8 @@ static struct wr_cache *prmem_cache_rw(const struct wr_cache *c, u32 kind)
 }
 
 /*
- * Slots of which the last reader is gone are free again.  The state of RCU can miss
- * a grace period; then that is seen after the next.
+ * Free the dying slots of a slab, if their readers are gone.  The RCU state that fits
+ * in a long can miss a grace period; then the slots are freed after the next one.
  */
 static bool prmem_reclaim(struct prmem_page *slab)
 {
@@ -122,15 +123,16 @@ static bool prmem_reclaim(struct prmem_page *slab)
 	/* Under the lock of the cache, as is all that sets or clears dying. */
 	rw = prmem_rw(slab);
 	atomic_long_andnot(dying, (atomic_long_t *)&rw->used);
-	/* Pairs with smp_load_acquire() in prmem_live(): dying is the last to be cleared. */
+	/* Clear dying after used.  Pairs with smp_load_acquire() in prmem_live(). */
 	atomic_long_fetch_andnot_release(dying, (atomic_long_t *)&rw->dying);
 
 	return true;
 }
 
 /*
- * A slab with a free slot, from the list, or a new one that gets listed.  The
- * full ones that are found on the way are taken off the list.
+ * Find a slab with a free slot in the list, or add a new slab to the list.  Full slabs
+ * that come before are taken off the list, but for those with dying slots.  The window is
+ * open and the cache is locked.  Returns the number of the first page, or 0.
  */
 static u32 prmem_partial(struct wr_cache *c)
 {
@@ -189,8 +191,9 @@ static int prmem_take_slot(struct wr_cache *c, struct prmem_page *slab)
 }
 
 /*
- * All in one window.  Of a new object the rest that is too much for one window
- * gets zeroed by the caller.
+ * Take a slot of a cache, in one window.  If @zero is set, this clears up to a page of
+ * the object, and the caller the rest: interrupts are off here.  Returns NULL if there is
+ * no memory, or an ERR_PTR() if there is no window or @c is no cache of @kind.
  */
 static void *prmem_cache_take(struct wr_cache *c, u32 kind, bool zero)
 {
@@ -304,7 +307,7 @@ void *prmem_alloc_descriptor(struct wr_cache *of)
 	return prmem_cache_alloc(of, PRMEM_KIND_META, GFP_KERNEL, true, _RET_IP_);
 }
 
-/* The head of an object's slab, and its slot; or why not. */
+/* Find the slab and the slot of an object, or why it may not be freed or sealed. */
 static enum prmem_refusal prmem_slot(const struct wr_cache *c, const void *obj,
 				     struct prmem_page **head, unsigned int *slot)
 {
@@ -317,7 +320,7 @@ static enum prmem_refusal prmem_slot(const struct wr_cache *c, const void *obj,
 	if (!page)
 		return PRMEM_BAD_ADDRESS;
 
-	/* A cache that owns something is a cache. */
+	/* The page is free, or belongs to another cache or to a pool. */
 	owner = READ_ONCE(page->owner);
 	if (owner != &c->owner)
 		return owner ? PRMEM_WRONG_CACHE : PRMEM_FREED;
@@ -337,7 +340,7 @@ static enum prmem_refusal prmem_slot(const struct wr_cache *c, const void *obj,
 	return READ_ONCE((*head)->sealed) & BIT(*slot) ? PRMEM_SEALED : PRMEM_OK;
 }
 
-/* Back to the list, in case that somebody wants its slot. */
+/* Put a slab back on the list of its cache, since it has a slot that is free or dying. */
 static void prmem_list_slab(struct wr_cache *c, struct prmem_page *slab)
 {
 	if (slab->flags & PRMEM_PAGE_LISTED)
@@ -380,7 +383,7 @@ static int prmem_change_slot(struct wr_cache *c, u32 kind, const void *obj,
 				why = PRMEM_FREED;
 			break;
 		case PRMEM_FREE_RCU:
-			/* The grace period before the bit: nobody reclaims it too early. */
+			/* Before the bit: an older gp would not cover this slot. */
 			prmem_set(slab->gp, get_state_synchronize_rcu());
 			if (test_and_set_bit(slot, prmem_rw(&slab->dying)))
 				why = PRMEM_FREED;
@@ -417,7 +420,10 @@ int wr_cache_free(struct wr_cache *c, const void *obj)
 }
 EXPORT_SYMBOL_GPL(wr_cache_free);
 
-/* A grace period is under way; somebody has freed since it was asked for. */
+/*
+ * After wr_cache_free_rcu() a grace period has to be asked for.  pending: prmem_rcu waits
+ * for one.  wanted: one more has to be asked for when that is over.
+ */
 static atomic_t prmem_gp_pending;
 static atomic_t prmem_gp_wanted;
 static struct rcu_head prmem_rcu;
@@ -427,17 +433,18 @@ static void prmem_gp_done(struct rcu_head *unused);
 static void prmem_start_gp(void)
 {
 	atomic_set(&prmem_gp_wanted, 1);
-	/* Ordered: pairs with smp_mb() in prmem_gp_done(). */
+	/* Fully ordered, after wanted is set: pairs with smp_mb() in prmem_gp_done(). */
 	if (!atomic_xchg(&prmem_gp_pending, 1)) {
-		/* Whoever has just wanted one as well gets this one. */
+		/* This grace period also covers what other CPUs have just freed. */
 		atomic_set(&prmem_gp_wanted, 0);
 		/*
-		 * Before this one is asked for: else who wants one after that, which this
-		 * does not cover, is taken for one who has wanted it before.  call_rcu()
+		 * Clear wanted before the grace period is asked for.  Later, that could
+		 * undo what another CPU has set for an object that is not covered.  Pairs
+		 * with test_and_set_bit() of dying in prmem_change_slot().  call_rcu()
 		 * happens to have a barrier, but promises none.
 		 */
 		smp_mb();
-		/* Somebody may wait for the memory, with more to free. */
+		/* Not lazily, or the slots could not be used again for seconds. */
 		call_rcu_hurry(&prmem_rcu, prmem_gp_done);
 	}
 }
@@ -454,9 +461,9 @@ static void prmem_gp_done(struct rcu_head *unused)
 /**
  * prmem_free_descriptor - free a descriptor
  * @of: the cache it is of
- * @obj: the descriptor, of which nobody can find a page any more
+ * @obj: the descriptor, which owns no page any more
  *
- * Those who have found one before may still look at it.
+ * Those who have found it by a page may use the descriptor until a grace period is over.
  */
 void prmem_free_descriptor(struct wr_cache *of, void *obj)
 {
@@ -498,8 +505,8 @@ EXPORT_SYMBOL_GPL(wr_cache_free_rcu);
  * @c: the cache it is of
  * @obj: the object
  *
- * It can't be written nor freed any more.  A wr_*() that another CPU has begun
- * before may still finish: who writes an object has to know who seals it.
+ * The object can be neither written nor freed any more.  A wr_*() that another CPU has
+ * begun before may still write to it: callers exclude that, if it matters.
  *
  * Context: Any but NMI.  Does not sleep.
  *
@@ -514,11 +521,11 @@ EXPORT_SYMBOL_GPL(wr_cache_seal);
 /**
  * __wr_cache_create - create a cache
  * @module: that creates it, or NULL
- * @name: for reports, which tell its first 27 characters; copied
- * @size: bytes of an object, 1 to %WR_CACHE_MAX_SIZE; it takes at least 64
- * @align: a power of two up to the size of a page, or 0
- * @useroffset: of what user space may be given, in the object
- * @usersize: how many bytes that is
+ * @name: name in reports; its first 27 characters are copied
+ * @size: bytes of an object, 1 to %WR_CACHE_MAX_SIZE; an object takes at least 64
+ * @align: alignment of objects: a power of two up to the size of a page, or 0
+ * @useroffset: offset of the part of an object that may be copied to user space
+ * @usersize: bytes of that part, or 0
  *
  * For wr_cache_create().
  *
@@ -557,7 +564,7 @@ struct wr_cache *__wr_cache_create(const struct module *module, const char *name
 		return NULL;
 	rw = prmem_rw(c);
 	*rw = desc;
-	/* It is no cache before it is all there.  Pairs with prmem_cache_take(). */
+	/* The kind comes last.  Pairs with smp_load_acquire() in prmem_cache_rw(). */
 	smp_store_release(&rw->owner.kind, PRMEM_KIND_CACHE);
 	prmem_close(&w);
 
@@ -610,9 +617,9 @@ static bool prmem_free_slab(struct prmem_page *slab)
  * wr_cache_destroy - destroy a cache
  * @c: from wr_cache_create(), with no objects left; or NULL
  *
- * Waits for the readers of objects that wr_cache_free_rcu() has freed.  Nobody else
- * uses the cache any more.  What is asked of it meanwhile can be refused, also if this
- * fails in the end.
+ * Waits for the readers of objects that wr_cache_free_rcu() has freed.  The caller sees
+ * to it that nobody uses the cache any more: whoever allocates from it or frees to it
+ * meanwhile can be refused, even if this fails in the end.
  *
  * Context: Process context; sleeps.
  *
@@ -636,12 +643,12 @@ int wr_cache_destroy(struct wr_cache *c)
 	if (prmem_any_slab(c, prmem_slab_in_use))
 		return prmem_refuse(PRMEM_BUSY, c, _RET_IP_);
 
-	/* Nobody begins to allocate from it now, and those who have are done. */
+	/* Refuse to allocate and to free, and wait for those who have begun before. */
 	if (!prmem_replace(&c->owner.kind, PRMEM_KIND_CACHE, 0))
 		return prmem_refuse(PRMEM_BAD_OWNER, c, _RET_IP_);
 	synchronize_rcu();
 
-	/* An object that somebody has allocated in that moment. */
+	/* One of those may have allocated an object. */
 	if (prmem_any_slab(c, prmem_slab_in_use)) {
 		prmem_replace(&c->owner.kind, 0, PRMEM_KIND_CACHE);
 		return prmem_refuse(PRMEM_BUSY, c, _RET_IP_);

@@ -104,7 +104,7 @@ static void prmem_show_owner(struct seq_file *m, const struct prmem_owner *owner
 	}
 }
 
-/* Descriptors are objects themselves. */
+/* Show all caches or all pools: their descriptors are the objects of the cache @of. */
 static void prmem_show_owners(struct seq_file *m, const struct wr_cache *of)
 {
 	const struct prmem_block *b;

@@ -2,10 +2,10 @@
 /*
  * Which page frames are protected, and the refusal to map them or to free them.
  *
- * Services of the kernel map pages for user space, or free them, because a pointer
- * says so.  That is in ordinary memory.  Nor does struct page tell the truth.  So they
- * ask here, and what answers is protected itself: a hash table of blocks, by the 2 MiB
- * of physical memory that they are in.  Blocks in the same bucket are chained.
+ * The kernel maps pages for user space, or frees them, as pointers in ordinary memory
+ * tell it.  These can be forged, and so can struct page.  So whoever maps or frees pages
+ * asks here.  The answer comes from protected memory: a hash table of blocks, by the
+ * 2 MiB of physical memory that they are in.  Blocks in the same bucket are chained.
  */
 #define pr_fmt(fmt) "prmem: " fmt
 
@@ -24,7 +24,7 @@ struct prmem_frames prmem_frames __wr_after_init_private;
 /* The next block of the same bucket, or 0. */
 static u16 prmem_frame_next[PRMEM_NR_SLOTS] __wr_after_init_private;
 
-/* The slot that is nobody's block is the end of a chain. */
+/* Slot 0 is the section of variables and never a block, so 0 ends a chain. */
 static_assert(PRMEM_STATIC_SLOT == 0 && PRMEM_NR_SLOTS <= U16_MAX);
 static_assert(PRMEM_FRAME_SHIFT == WR_BLOCK_ORDER);
 
@@ -39,7 +39,7 @@ static bool prmem_overlap(unsigned long pfn, unsigned long nr, unsigned long fir
 	return count && pfn < first + count && first < pfn + nr;
 }
 
-/* No addresses: what turns one of the image into a page frame is in ordinary memory. */
+/* By page frame: phys_base, which translates addresses of the image, can be forged. */
 static bool prmem_image_has(unsigned long pfn, unsigned long nr)
 {
 	unsigned long image = prmem_frames.image;
@@ -47,7 +47,7 @@ static bool prmem_image_has(unsigned long pfn, unsigned long nr)
 	if (!prmem_overlap(pfn, nr, image, prmem_frames.nr_image))
 		return false;
 
-	/* What is between them is free. */
+	/* What is between text and .rodata has been freed. */
 	return prmem_overlap(pfn, nr, image, PFN_UP(_etext - _text)) ||
 		prmem_overlap(pfn, nr, image + PFN_DOWN(__start_rodata - _text),
 			      PFN_UP(END_RODATA - __start_rodata));
@@ -57,10 +57,10 @@ static bool prmem_chain_has(const u16 *bucket, unsigned long pfn, unsigned long 
 {
 	unsigned int slot, i;
 
-	/* A slot is not used again before those who have found it are done. */
+	/* A slot that is found here gets another block only after a grace period. */
 	guard(rcu)();
 
-	/* Pairs with smp_store_release() and cmpxchg() in prmem_frames_add(). */
+	/* Pairs with cmpxchg() in prmem_frames_add(). */
 	slot = smp_load_acquire(bucket);
 	for (i = 0; slot && i < PRMEM_NR_SLOTS; i++) {
 		const struct prmem_block *b = &prmem_blocks[slot];
@@ -78,8 +78,8 @@ static bool prmem_chain_has(const u16 *bucket, unsigned long pfn, unsigned long 
  * @pfn: the first one; any number
  * @nr: how many
  *
- * Protected are blocks, but with prmem=off; and of the image, once .rodata is
- * read-only, the text, constants, and protected variables.
+ * All blocks are protected, unless prmem=off is given.  Of the kernel image, the text,
+ * .rodata and the section of variables are, once they are read-only.
  *
  * Context: Any but NMI.
  *
@@ -92,7 +92,7 @@ bool prmem_frames_protected(unsigned long pfn, unsigned long nr)
 
 	if (!nr)
 		return false;
-	/* There is no such memory, so nobody has any business with it. */
+	/* The range wraps around, so it is refused in any case. */
 	if (last < pfn)
 		return true;
 	if (prmem_image_has(pfn, nr))
@@ -107,7 +107,7 @@ bool prmem_frames_protected(unsigned long pfn, unsigned long nr)
 	return false;
 }
 
-/* The first of each kind is logged by prmem_refuse(); this tells who it is, each time. */
+/* prmem_refuse() counts and logs; this adds a line with the task and the page frames. */
 static noinline __cold bool prmem_frames_refuse(enum prmem_refusal why, unsigned long pfn,
 						unsigned long nr, unsigned long caller)
 {
@@ -122,21 +122,21 @@ static noinline __cold bool prmem_frames_refuse(enum prmem_refusal why, unsigned
 	return true;
 }
 
-/* For prmem_refuse_map(), when the short answer is not enough. */
+/* The slow path of prmem_refuse_map(). */
 noinline bool __prmem_refuse_map(unsigned long pfn, unsigned long nr)
 {
 	return unlikely(prmem_frames_protected(pfn, nr)) &&
 		prmem_frames_refuse(PRMEM_MAPPED, pfn, nr, _RET_IP_);
 }
 
-/* For prmem_refuse_free(), when the short answer is not enough. */
+/* The slow path of prmem_refuse_free(). */
 noinline bool __prmem_refuse_free(unsigned long pfn, unsigned long nr)
 {
 	return unlikely(prmem_frames_protected(pfn, nr)) &&
 		prmem_frames_refuse(PRMEM_LET_GO, pfn, nr, _RET_IP_);
 }
 
-/* For prmem_refuse_unmap(), when the short answer is not enough. */
+/* The slow path of prmem_refuse_unmap(). */
 noinline bool __prmem_refuse_unmap(unsigned long pfn, unsigned long addr)
 {
 	const struct prmem_block *b;
@@ -192,7 +192,7 @@ void prmem_frames_remove(unsigned int slot)
 	u16 next = prmem_frame_next[slot];
 	unsigned int i;
 
-	/* The first one of a chain is the only one that others change. */
+	/* Others add blocks at the head of the chain, so that takes a cmpxchg(). */
 	if (cmpxchg((u16 *)prmem_rw(bucket), slot, next) == slot)
 		return;
 
@@ -206,10 +206,10 @@ void prmem_frames_remove(unsigned int slot)
 }
 
 /**
- * prmem_frames_image - what is read-only of the image is protected from now on
+ * prmem_frames_image - the read-only part of the image is protected from now on
  *
- * For mark_rodata_ro(), when it is.  Nothing of it is mapped for anybody, nor freed,
- * before that.
+ * Called by mark_rodata_ro(), once text, .rodata and the section of variables are
+ * read-only.
  *
  * Context: Process context.
  */
@@ -218,7 +218,7 @@ void prmem_frames_image(void)
 	unsigned long image = PHYS_PFN(__pa_symbol(_text));
 	struct prmem_window w;
 
-	/* Without a window nothing is protected but what never changes, see prmem_init(). */
+	/* If prmem_init() has failed, there is no window to write to prmem_frames. */
 	if (prmem_open(&w))
 		return;
 	prmem_set(prmem_frames.image, image);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What modules have created and not destroyed when they go: caches and pools.
+ * Caches and pools that a module has created, and not destroyed when it is unloaded.
  *
- * What has been allocated may be known to anybody, and objects that are sealed can't be
- * freed at all.  So what has memory in use stays as it is, and is told; what has none is
- * destroyed.  Nothing of either is in the memory of the module, the name included.
+ * One without memory in use is destroyed.  Any other stays for ever, since anybody may
+ * have pointers to its objects, and sealed objects can't be freed at all.  A warning in
+ * the log names it.  Nothing of it is in the memory of the module, not even its name.
  */
 #define pr_fmt(fmt) "prmem: " fmt
 
@@ -16,7 +16,7 @@
 
 #include "prmem.h"
 
-/* A cache or a pool, by its descriptor, that @mod has created. */
+/* Find a cache or pool that @mod has created, among the descriptors in @of, or NULL. */
 static struct prmem_owner *prmem_left_by(const struct module *mod,
 					 const struct wr_cache *of)
 {
@@ -77,7 +77,7 @@ static void prmem_count_left(const struct prmem_owner *owner, struct prmem_left 
 	}
 }
 
-/* It is nobody's: the next module may be where @owner->module points to. */
+/* Clear @owner->module: the next module may be loaded at the same address. */
 static bool prmem_disown(struct prmem_owner *owner)
 {
 	struct prmem_window w;

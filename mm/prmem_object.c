@@ -16,10 +16,10 @@
  * @ptr: any address
  * @n: how many bytes
  *
- * A variable that is __wr_after_init, an object of a cache, or memory that a pool has
- * handed out, be it protected yet or not; and all of it.  A pool keeps no sizes, nor
- * does the section of variables, so there it can be a part of several.  The address can
- * be that of the direct map.
+ * All @n bytes have to be in __wr_after_init variables, in one object of a cache, or in
+ * memory that a pool has handed out, be it protected yet or not.  Neither pools nor the
+ * section of variables keep sizes, so there the bytes can be of several objects.  @ptr
+ * can also be the address in the direct map.
  *
  * Context: Any but NMI.  Does not sleep.
  *
@@ -85,9 +85,9 @@ static unsigned long prmem_offset(const struct prmem_owner *owner,
  * @offset: where to store how far into the object of the cache this is, or into the
  *	piece of the pool, or into the section of variables
  *
- * Nothing may be copied to protected memory.  From a cache, only what is in its
- * window for that, of one object; from a pool, what it has handed out, which can be
- * more than one object; from variables, anything.
+ * Nothing may be copied to memory that is protected already.  To user space may be
+ * copied: of one object of a cache, the usersize bytes at useroffset; of a pool, what it
+ * has handed out, which can be more than one object; of variables, anything.
  *
  * Context: Any but NMI.  Does not sleep.
  *
@@ -142,7 +142,7 @@ static void prmem_show_object(unsigned long address)
 	unsigned long offset;
 	void *alias;
 
-	/* Pages stay what they are until a grace period is over. */
+	/* The page may be given back meanwhile; the owner's descriptor stays. */
 	guard(rcu)();
 
 	page = prmem_find((void *)address, &alias);
@@ -178,7 +178,7 @@ void prmem_show_fault(unsigned long address, bool write)
 	if (!static_branch_likely(&prmem_ready))
 		return;
 
-	/* Nobody but a domain forbids to read what is protected. */
+	/* Protected memory can be read, unless an ASI domain does not map it. */
 	if (address - prmem_base < PRMEM_WINDOW_SIZE)
 		pr_alert("an address in a window, which is good from wr_edit() to wr_end() only\n");
 	else if (!write)

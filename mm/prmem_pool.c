@@ -30,7 +30,7 @@ DEFINE_PRMEM_CACHE(pmalloc_pools, struct pmalloc_pool);
 #define PMALLOC_MAX_RUN	((1U << WR_BLOCK_ORDER) -			\
 			 PFN_UP(sizeof(struct prmem_page) << WR_BLOCK_ORDER))
 
-/* The offset in an area that nobody has anything of. */
+/* The offset of an area that has handed out nothing, and may not be accessed at all. */
 #define PMALLOC_NOTHING	ULONG_MAX
 
 static bool pmalloc_pool_ok(const struct pmalloc_pool *pool)
@@ -88,7 +88,7 @@ struct pmalloc_pool *__pmalloc_create_pool(const struct module *module, const ch
 	rw->mode = mode;
 	rw->align = align_order < 0 ? ARCH_KMALLOC_MINALIGN : 1U << align_order;
 	rw->refill = PFN_UP(refill ?: 1);
-	/* It is no pool before it is all there.  Pairs with pmalloc_pool_ok(). */
+	/* The kind comes last.  Pairs with smp_load_acquire() in pmalloc_pool_ok(). */
 	smp_store_release(&rw->owner.kind, PRMEM_KIND_POOL);
 	prmem_close(&w);
 
@@ -103,7 +103,7 @@ static void pmalloc_join(u32 id, u32 first, unsigned int i, u32 more)
 
 	page->index = i;
 	page->more = more;
-	/* An area has all of its metadata before the pool has it. */
+	/* No barrier: nothing of the area may be accessed before pmalloc_add_area(). */
 	WRITE_ONCE(page->head, first);
 }
 
@@ -118,7 +118,7 @@ static void pmalloc_free_pages(const struct pmalloc_pool *pool, u32 id)
 	}
 }
 
-/* Pages of which nobody can tell who else maps them are for nobody any more. */
+/* Never use these pages again, since somebody else may have them mapped. */
 static void pmalloc_lose_pages(u32 id)
 {
 	struct prmem_page *page;
@@ -133,7 +133,7 @@ static void pmalloc_lose_pages(u32 id)
 	}
 }
 
-/* @nr single pages, the last one first, linked by more. */
+/* Claim @nr single pages, linked by more.  Returns the number of the first one, or 0. */
 static u32 pmalloc_claim_single(struct pmalloc_pool *pool, unsigned int nr)
 {
 	struct prmem_window w;
@@ -166,9 +166,10 @@ fail:
 }
 
 /*
- * @data points to the number of the page that is next.  That is on the stack of a task that
- * may sleep, so the metadata of the page decides whether it belongs to this address, and
- * the mode of its pool whether it is writable there.
+ * Map a page of a view at @addr, for apply_to_page_range().  @data points to the number
+ * of that page, on the stack of a task that may sleep, where it can be forged.  So the
+ * metadata of the page decides whether it belongs to @addr, and the mode of its pool
+ * whether it is writable there.
  */
 static int pmalloc_map_page(pte_t *pte, unsigned long addr, void *data)
 {
@@ -177,7 +178,7 @@ static int pmalloc_map_page(pte_t *pte, unsigned long addr, void *data)
 	const struct pmalloc_pool *pool;
 	pgprot_t prot = PAGE_KERNEL;
 
-	/* The address comes from lists in ordinary memory. */
+	/* vmalloc has found @addr by its lists, which are ordinary memory. */
 	if (WARN_ON_ONCE(!pte_none(ptep_get(pte))))
 		return -EBUSY;
 	if (WARN_ON_ONCE(!page || !prmem_is_view(page, addr)))
@@ -193,9 +194,10 @@ static int pmalloc_map_page(pte_t *pte, unsigned long addr, void *data)
 }
 
 /*
- * Unmap an area's view, at @addr.  From here on it is none, or vunmap() would be refused.
- * What vmalloc knows of it is in ordinary memory: pages that are still mapped somewhere are
- * not given to anybody else.
+ * Unmap the view of an area, at @addr.  It is cleared in the metadata first, because
+ * prmem_refuse_unmap() would refuse to unmap it otherwise.  vunmap() relies on ordinary
+ * memory, so this looks if it has done its work.  False if a page is still mapped: then
+ * the pages must not be given back.
  */
 static bool pmalloc_unmap_view(u32 first, unsigned long addr)
 {
@@ -211,7 +213,7 @@ static bool pmalloc_unmap_view(u32 first, unsigned long addr)
 	for (id = first; id; id = prmem_page_of(id)->more, addr += PAGE_SIZE) {
 		struct page *page = vmalloc_to_page((void *)addr);
 
-		/* If not, then it is already that of somebody else. */
+		/* Another page belongs to somebody who has got the address since. */
 		if (WARN_ON_ONCE(page == virt_to_page(prmem_address_of(id))))
 			return false;
 	}
@@ -235,8 +237,8 @@ static void pmalloc_drop_area(const struct pmalloc_pool *pool, u32 first)
 }
 
 /*
- * An area whose pages only a view puts one after the other.  Which they are comes
- * from the metadata, not from an array that somebody could change in time.
+ * Make an area of single pages, which are contiguous only in a view.  pmalloc_map_page()
+ * takes them from the metadata, not from an array in ordinary memory that can be forged.
  */
 static u32 pmalloc_area_viewed(struct pmalloc_pool *pool, unsigned int nr)
 {
@@ -275,7 +277,7 @@ static u32 pmalloc_area_viewed(struct pmalloc_pool *pool, unsigned int nr)
 	if (!err)
 		return first;
 
-	/* Not to unmap what is somebody else's. */
+	/* Something else is mapped at this address, and must not be unmapped. */
 	if (err == -EBUSY)
 		pmalloc_lose_pages(first);
 	else
@@ -286,7 +288,7 @@ fail:
 	return 0;
 }
 
-/* Pages in a row, for a pool that is protected from the start. */
+/* An area of pages that are contiguous, for a pool that is protected from the start. */
 static u32 pmalloc_area_run(struct pmalloc_pool *pool, unsigned int nr)
 {
 	unsigned int i, tries = PRMEM_CLAIM_TRIES;
@@ -299,13 +301,13 @@ static u32 pmalloc_area_run(struct pmalloc_pool *pool, unsigned int nr)
 		first = prmem_claim(&pool->owner, nr);
 		if (first) {
 			prmem_set(prmem_page_of(first)->offset, PMALLOC_NOTHING);
-			/* For prmem_pfn_state(), which may look before the pool has it. */
+			/* prmem_pfn_state() may look before pmalloc_add_area(). */
 			prmem_set(prmem_page_of(first)->flags, PRMEM_PAGE_PROTECTED);
 		}
 		for (i = 0; first && i + 1 < nr; i++)
 			prmem_set(prmem_page_of(first + i)->more, first + i + 1);
 		prmem_close(&w);
-		/* In a batch interrupts stay off: once has to do. */
+		/* In a batch, prmem_close() leaves interrupts off, so this tries once. */
 	} while (!first && w.prev && --tries);
 
 	return first;
@@ -321,8 +323,8 @@ static int pmalloc_protect_area(struct prmem_page *head)
 		return 0;
 
 	/*
-	 * The direct map is read-only already, and as it has the right permission,
-	 * looking for this alias does not split its leaf.
+	 * set_memory_ro() also looks at the alias in the direct map.  It is read-only
+	 * already, so its large leaf is not split.
 	 */
 	if (head->view && !prmem_unprotected) {
 		err = set_memory_ro(head->view, head->nr);
@@ -340,9 +342,10 @@ static int pmalloc_protect_area(struct prmem_page *head)
 }
 
 /*
- * Where an object ends up in an area that is free below @old, or -1.  If only a view
- * puts the pages one after the other, then the first page of what is write rare from
- * the start has no border, for wr_edit_bytes().
+ * The offset of a new object in an area that is free below @old; -1 if it does not fit.
+ * Pages that are contiguous in a view only are not contiguous in the window.  So there,
+ * in a pool that is protected from the start, the first %PAGE_SIZE bytes of an object are
+ * in one page, as wr_edit_bytes() promises.
  */
 static __always_inline long pmalloc_place(const struct pmalloc_pool *pool,
 					  const struct prmem_page *head,
@@ -357,7 +360,7 @@ static __always_inline long pmalloc_place(const struct pmalloc_pool *pool,
 	if (unlikely(head->view && pool->mode & PMALLOC_START) &&
 	    offset_in_page(new) + size > PAGE_SIZE) {
 		new = round_down(new, PAGE_SIZE);
-		/* It ends with that page, if it is no longer than one. */
+		/* An object of less than a page goes to the end of the page. */
 		if (size < PAGE_SIZE)
 			new += round_down(PAGE_SIZE - size, (unsigned long)pool->align);
 	}
@@ -373,8 +376,8 @@ static bool pmalloc_is_open(const struct pmalloc_pool *pool, const struct prmem_
 }
 
 /*
- * Let @area, of @bytes, be the newest one of a pool, if that is still @newest and
- * nobody has destroyed the pool.
+ * Make @area, of @bytes, the newest one of a pool.  Returns false if @newest is not the
+ * newest one any more, or if the pool has been destroyed.
  */
 static bool pmalloc_add_area(struct pmalloc_pool *pool, u32 area, unsigned long bytes,
 			     bool start, u32 newest)
@@ -390,7 +393,7 @@ static bool pmalloc_add_area(struct pmalloc_pool *pool, u32 area, unsigned long 
 		prmem_set(head->flags, PRMEM_PAGE_PROTECTED);
 	/* Pairs with READ_ONCE() in prmem_check_area(). */
 	smp_store_release((unsigned long *)prmem_rw(&head->offset), bytes);
-	/* Pairs with READ_ONCE() in pmalloc_take(). */
+	/* cmpxchg() pairs with READ_ONCE() of pool->area in pmalloc_take(). */
 	ok = pmalloc_pool_ok(pool) && !(pool->mode & PMALLOC_START) == !start &&
 		cmpxchg((u32 *)prmem_rw(&pool->area), newest, area) == newest;
 	/* Nobody has an object of it. */
@@ -402,11 +405,11 @@ static bool pmalloc_add_area(struct pmalloc_pool *pool, u32 area, unsigned long 
 }
 
 /*
- * A new area of a pool that is protected from the start, of pages that are protected
- * and free.  This takes no lock: for those who may not wait for memory, and so not for
- * prmem_grow_mutex.  In a batch it is part of the window.
+ * Add an area to a pool that is protected from the start, of pages that are free and
+ * protected already.  This takes no lock, for callers that may not wait for memory, and
+ * so not for prmem_grow_mutex either.  In a batch it is part of the window.
  *
- * Returns 0 if there is a new area now, be it that of somebody else.
+ * Returns 0 if it is worth to try again, also if another CPU has added an area.
  */
 static int pmalloc_grow_free(struct pmalloc_pool *pool, size_t size)
 {
@@ -417,13 +420,13 @@ static int pmalloc_grow_free(struct pmalloc_pool *pool, size_t size)
 	if (!(READ_ONCE(pool->mode) & PMALLOC_START) || least > PMALLOC_MAX_RUN)
 		return -ENOMEM;
 
-	/* What is left of an area is lost once there is another: not for a race. */
+	/* Another CPU may have added an area since: do not waste what is left of that. */
 	if (pmalloc_is_open(pool, head) &&
 	    pmalloc_place(pool, head, READ_ONCE(head->offset), size) >= 0)
 		return 0;
 
 	area = nr <= PMALLOC_MAX_RUN ? pmalloc_area_run(pool, nr) : 0;
-	/* Rather less at once than what its user wants, than nothing. */
+	/* Less than refill is better than nothing. */
 	if (!area && least < nr) {
 		nr = least;
 		area = pmalloc_area_run(pool, nr);
@@ -451,7 +454,7 @@ static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 	int err;
 
 	if (start) {
-		/* Rather less at once than what its user wants, than a view. */
+		/* Contiguous pages, even if less than refill, are better than a view. */
 		do {
 			err = pmalloc_grow_free(pool, size);
 		} while (err && ((nr <= PMALLOC_MAX_RUN && !prmem_grow(nr)) ||
@@ -461,7 +464,7 @@ static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 	}
 
 	if (pool->mode & PMALLOC_AUTO) {
-		/* Nobody destroys the pool meanwhile; whoever has, pmalloc_take() finds out. */
+		/* Excludes pmalloc_destroy_pool(); after that, pmalloc_take() fails. */
 		guard(mutex)(&prmem_mutex);
 
 		head = pmalloc_pool_ok(pool) ? prmem_page_of(newest) : NULL;
@@ -477,7 +480,7 @@ static int pmalloc_grow(struct pmalloc_pool *pool, size_t size)
 	if (pmalloc_add_area(pool, area, (unsigned long)nr << PAGE_SHIFT, start, newest))
 		return 0;
 
-	/* Somebody was faster, or has destroyed the pool, which pmalloc_take() finds out. */
+	/* Another CPU has added an area, or destroyed the pool: pmalloc_take() tells. */
 	pmalloc_drop_area(pool, area);
 
 	return 0;
@@ -495,7 +498,7 @@ static void *pmalloc_take(struct pmalloc_pool *pool, size_t size)
 	if (prmem_open(&w))
 		return ERR_PTR(-EPERM);
 
-	/* Here, where nobody can destroy it in between. */
+	/* With the window open: pmalloc_destroy_pool() waits until it is closed. */
 	if (!pmalloc_pool_ok(pool)) {
 		obj = ERR_PTR(-EINVAL);
 		goto close;
@@ -532,7 +535,7 @@ static void *pmalloc_take_grow(struct pmalloc_pool *pool, size_t size)
 	do {
 		obj = pmalloc_take(pool, size);
 	} while (!obj && !pmalloc_grow(pool, size));
-	/* Blocks that were not enough. */
+	/* Give back the blocks that were added in vain. */
 	if (!obj) {
 		scoped_guard(mutex, &prmem_mutex)
 			prmem_shrink();
@@ -587,8 +590,8 @@ static void *__pmalloc(struct pmalloc_pool *pool, size_t size, bool grow, unsign
  * Objects of a cache have bounds.
  *
  * Context: Process context; sleeps.  With memalloc_noio_save() or memalloc_nofs_save()
- * the pool does not grow, but one of %PMALLOC_MODE_START_WR does by pages that are
- * protected already and free.
+ * the pool does not grow, unless it is one of %PMALLOC_MODE_START_WR: that can still take
+ * pages that are free and protected already.
  *
  * Return: the memory; or NULL if there is none, @size is 0 or too large, @pool is
  * none, or a pool that is protected from the start has been made read-only.
@@ -608,14 +611,14 @@ void *pmalloc(struct pmalloc_pool *pool, size_t size)
 EXPORT_SYMBOL_GPL(pmalloc);
 
 /**
- * pmalloc_nowait - allocate what a pool has, or what is protected already and free
+ * pmalloc_nowait - allocate memory of a pool, without waiting for memory
  * @pool: the pool
  * @size: how many bytes, up to %PMALLOC_MAX_SIZE
  *
- * As pmalloc(), but the pool does not wait for memory.  One of
- * %PMALLOC_MODE_START_WR takes pages that are protected and free, of which some are
- * kept for that, any other only has what it has.  In a batch the allocation is part
- * of its window: see pmalloc_reserve().
+ * As pmalloc(), but only from the newest area of the pool.  A pool of
+ * %PMALLOC_MODE_START_WR can also take pages that are free and protected already, of
+ * which some are kept for that.  In a batch the allocation is part of its window: see
+ * pmalloc_reserve().
  *
  * Context: Any but NMI.  Does not sleep.
  *
@@ -651,10 +654,10 @@ static int pmalloc_has(const struct pmalloc_pool *pool, size_t size, unsigned lo
  * @pool: the pool
  * @size: how many bytes, up to %PMALLOC_MAX_SIZE
  *
- * Nothing is allocated: whoever comes first gets it.  So those who allocate from
- * @pool exclude each other from here to pmalloc_nowait(), or try both again.
+ * This allocates nothing, so another caller may take the memory first.  Those who
+ * allocate from @pool exclude each other from here to pmalloc_nowait(), or repeat both.
  *
- * Context: Process context; sleeps, but as pmalloc() says.
+ * Context: Process context; sleeps.  As for pmalloc(), the pool may not be able to grow.
  *
  * Return: 0; -ENOMEM; or, for what pmalloc() would refuse, -EINVAL, or -EPERM if the
  * pool has been made read-only.
@@ -725,7 +728,7 @@ static bool pmalloc_fill(const struct pmalloc_pool *pool, void *obj, const char 
  * @pool: the pool
  * @s: the string
  *
- * Whatever the mode of the pool, and whoever else uses it or protects it meanwhile.
+ * This works for all modes, and while others use the pool or protect it.
  *
  * Context: Process context; sleeps.
  *
@@ -746,7 +749,7 @@ char *pstrdup(struct pmalloc_pool *pool, const char *s)
 	if (!copy)
 		return NULL;
 
-	/* The last byte is there already, whatever has become of that of @s. */
+	/* The last byte is 0 already, even if somebody changes @s meanwhile. */
 	if (!pmalloc_fill(pool, copy, s, size - 1)) {
 		prmem_refuse(PRMEM_BAD_SOURCE, s, _RET_IP_);
 		return NULL;
@@ -776,8 +779,8 @@ static int pmalloc_protect_areas(struct pmalloc_pool *pool)
  * pmalloc_protect_pool - protect all that has been allocated from a pool
  * @pool: the pool
  *
- * What is left of the newest area is lost, but with %PMALLOC_MODE_START_WR, where all
- * is protected anyway.  More can be allocated, from a new area.
+ * What is left of the newest area can't be allocated any more, and the next allocation
+ * adds a new area.  Nothing changes for %PMALLOC_MODE_START_WR, where all is protected.
  *
  * Context: Process context; sleeps, and interrupts all CPUs to flush their TLBs.
  *
@@ -799,9 +802,10 @@ EXPORT_SYMBOL_GPL(pmalloc_protect_pool);
  * pmalloc_make_pool_ro - protect a pool, and make it read-only for ever
  * @pool: the pool
  *
- * No wr_*() writes to its objects any more, once this has returned; not even one
- * that had begun.  More can be allocated, as from a pool of %PMALLOC_MODE_RO or
- * %PMALLOC_MODE_AUTO_RO; not from one of %PMALLOC_MODE_START_WR, since nobody could write to it.
+ * Once this has returned, no wr_*() writes to objects of the pool any more, not even one
+ * that had begun before.  More can be allocated, as from a pool of %PMALLOC_MODE_RO or
+ * %PMALLOC_MODE_AUTO_RO, but not if the mode was %PMALLOC_MODE_START_WR: nobody could
+ * write to new objects.
  *
  * Context: Process context; sleeps.
  *
@@ -860,7 +864,7 @@ int pmalloc_destroy_pool(struct pmalloc_pool *pool)
 	if (!pmalloc_pool_ok(pool))
 		return prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
 
-	/* Nobody begins to use it now, and those who have are done. */
+	/* Refuse all use of the pool, and wait for those who have begun before. */
 	if (!prmem_replace(&pool->owner.kind, PRMEM_KIND_POOL, 0))
 		return prmem_refuse(PRMEM_BAD_OWNER, pool, _RET_IP_);
 	synchronize_rcu();
@@ -873,10 +877,10 @@ int pmalloc_destroy_pool(struct pmalloc_pool *pool)
 		end = max(end, head->view + ((unsigned long)head->nr << PAGE_SHIFT));
 		unmapped &= pmalloc_unmap_view(id, head->view);
 	}
-	/* vunmap() leaves it to later to flush, but then this is somebody else's memory. */
+	/* vunmap() flushes lazily, but the pages are given back now. */
 	if (end)
 		flush_tlb_kernel_range(start, end);
-	/* What is mapped still is lost. */
+	/* If a page is still mapped, all memory of the pool is lost. */
 	if (!unmapped)
 		return 0;
 

@@ -43,7 +43,7 @@ enum temp_mm_state {
 	TEMP_MM_USED,
 };
 
-/* The error, a word for debugfs, a line for the log. */
+/* For each reason to refuse: the error, the word in debugfs, the text for the log. */
 static const struct {
 	int err;
 	const char *word;
@@ -105,9 +105,9 @@ static void temp_mm_release(struct temp_mm *t, int to)
 }
 
 /*
- * A full mm_struct has per-CPU counters, so one of them for each CPU would take
- * memory that grows with the square of the number of CPUs.  What only ever gets
- * loaded, and is not the mm of any task, does without.
+ * Allocate an mm that CPUs load and that no task has.  It gets none of the per-CPU
+ * counters of mm_alloc(): with one such mm for each CPU they would take memory that
+ * grows with the square of the number of CPUs.
  */
 static struct mm_struct *temp_mm_new_mm(void)
 {
@@ -251,8 +251,8 @@ struct temp_mm *temp_mm_alloc(unsigned int nr_pages, const char *name)
  * temp_mm_free - free a temporary mm
  * @t: from temp_mm_alloc(), with nothing mapped; or NULL
  *
- * If something is still mapped, or a CPU still has @t loaded because its user
- * has slept in the window, @t is left as it is.
+ * If pages are still mapped in the window, or @t is still in use, the call is refused
+ * and @t stays as it is.
  *
  * Context: Process context; sleeps.
  */
@@ -285,7 +285,7 @@ static u32 temp_mm_random(struct temp_mm *t)
 	return hsiphash_1u32(t->nonce++, &t->key);
 }
 
-/* With five levels: nine more bits of the address. */
+/* Move the P4D entry as well: with five levels it adds nine bits to the address. */
 static noinline unsigned long temp_mm_move_p4d(struct temp_mm *t)
 {
 	unsigned int index = temp_mm_random(t) % PTRS_PER_P4D;
@@ -299,8 +299,9 @@ static noinline unsigned long temp_mm_move_p4d(struct temp_mm *t)
 }
 
 /*
- * Make the page tables lead to a new address.  Each has just one entry, which
- * only has to move.  No CPU has these tables loaded.
+ * Move the window to a new random address.  The tables above the PTE table have one
+ * entry each, which moves to another place in its table.  The caller has claimed @t,
+ * which was idle, so no CPU has these tables loaded.
  */
 static void temp_mm_move(struct temp_mm *t)
 {
@@ -336,8 +337,8 @@ static __always_inline void temp_mm_set_pte(struct temp_mm *t, unsigned int i,
 }
 
 /*
- * After the last temp_mm_set_pte().  No CPU has it loaded; the next one that
- * does starts from scratch.
+ * Called after the last temp_mm_set_pte().  No CPU has the mm loaded, and the next CPU
+ * that loads it flushes what its TLB has of earlier windows.
  */
 static void temp_mm_mapped(struct temp_mm *t, unsigned int n)
 {
@@ -346,8 +347,8 @@ static void temp_mm_mapped(struct temp_mm *t, unsigned int n)
 }
 
 /*
- * What a TLB still has of this belongs to an mm that gets loaded only after the
- * next temp_mm_mapped(), and then with a flush.
+ * Empty the window.  Nothing is flushed: the mm is loaded again only after the next
+ * temp_mm_mapped(), and that load flushes what the TLB still has of these pages.
  */
 static void temp_mm_clear(struct temp_mm *t)
 {
@@ -472,7 +473,7 @@ int temp_mm_use(struct temp_mm *t)
  *
  * After this the address of the window faults on this CPU as on any other.
  *
- * Context: The same as that of temp_mm_use().
+ * Context: The task that called temp_mm_use(), with preemption off since.  Any but NMI.
  */
 void temp_mm_unuse(struct temp_mm *t)
 {
@@ -510,15 +511,15 @@ void temp_mm_unuse(struct temp_mm *t)
 }
 
 /**
- * temp_mm_readable - can all of this be read?
- * @src: any address
- * @len: any number of bytes but 0
+ * temp_mm_readable - can a range of kernel memory be read?
+ * @src: start of the range, any address
+ * @len: length of the range in bytes, not 0
  *
- * Tries each page of it, in case that one in the middle is missing.
+ * Reads one byte of each page, since any page of the range may be missing.
  *
  * Context: Any but NMI.
  *
- * Return: true if @src is kernel memory up to @len.
+ * Return: true if all pages of the range are kernel memory that can be read.
  */
 bool temp_mm_readable(const void *src, size_t len)
 {
@@ -536,7 +537,10 @@ bool temp_mm_readable(const void *src, size_t len)
 	return true;
 }
 
-/* What fits in a register is one store, so that no reader sees half of it. */
+/*
+ * Store up to 8 bytes.  1, 2, 4 or 8 bytes are one store, so that nobody who reads an
+ * aligned @dst sees a part of the new value.
+ */
 static __always_inline void temp_mm_store(void *dst, u64 val, size_t len)
 {
 	switch (len) {
@@ -568,7 +572,7 @@ static __always_inline bool temp_mm_add(struct temp_mm *t, unsigned int i, const
 	return pfn;
 }
 
-/* The pages after the first one, which most writes do not have. */
+/* Map the pages after the first one.  Most writes touch only one page. */
 static noinline bool temp_mm_add_more(struct temp_mm *t, const void *addr, unsigned int n)
 {
 	unsigned int i;
@@ -582,8 +586,9 @@ static noinline bool temp_mm_add_more(struct temp_mm *t, const void *addr, unsig
 }
 
 /*
- * All that comes before a store, with interrupts off.  The object is busy from
- * here to temp_mm_close(), so nobody else can use or unmap it.
+ * What temp_mm_write() and temp_mm_set() do before they store: check, map the pages of
+ * @dst, and load the mm.  Interrupts are off.  @t is TEMP_MM_BUSY from here to
+ * temp_mm_close(), so that nobody else can map, use or free it.
  */
 static __always_inline void *temp_mm_open(struct temp_mm *t, const void *dst,
 					  size_t len, unsigned long caller)
@@ -634,7 +639,7 @@ static noinline int temp_mm_write_long(struct temp_mm *t, void *dst, const void 
 
 	guard(asi_suspended)();
 
-	/* A source that ends halfway must not leave anything behind. */
+	/* Check all of @src first, so that a missing page leaves nothing half written. */
 	if (t && len <= t->nr_pages << PAGE_SHIFT && !temp_mm_readable(src, len))
 		return temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller);
 
@@ -677,7 +682,7 @@ int temp_mm_write(struct temp_mm *t, void *dst, const void *src, size_t len)
 	if (len > sizeof(val))
 		return temp_mm_write_long(t, dst, src, len, _RET_IP_);
 
-	/* Before the window is open: a load that faults yields a zero. */
+	/* Loaded before the window opens, so that a fault leaves @dst as it was. */
 	if (copy_from_kernel_nofault(&val, src, len))
 		return temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, _RET_IP_);
 
@@ -726,7 +731,7 @@ int temp_mm_set(struct temp_mm *t, void *dst, u8 c, size_t len)
 
 static enum cpuhp_state temp_mm_cpuhp_state;
 
-/* An instance whose window is that of another, as long as it lives. */
+/* Allocate an instance that has the window of @from, which must outlive it. */
 static struct temp_mm *temp_mm_alloc_linked(const struct temp_mm *from)
 {
 	struct temp_mm *t = temp_mm_new(from->name, from->addr);
@@ -736,7 +741,10 @@ static struct temp_mm *temp_mm_alloc_linked(const struct temp_mm *from)
 
 	t->shared = true;
 	t->state = TEMP_MM_MAPPED;
-	/* The window of @from; this works with four levels as well. */
+	/*
+	 * The PGD entry leads to the P4D table of @from or, with four levels of page
+	 * tables, to its PUD table.
+	 */
 	set_pgd(pgd_offset(t->mm, t->addr), *pgd_offset(from->mm, t->addr));
 	atomic_long_inc(&temp_mm_stats.instances);
 	atomic_long_add(temp_mm_size(t), &temp_mm_stats.bytes);
@@ -750,7 +758,7 @@ static int temp_mm_cpu_prepare(unsigned int cpu, struct hlist_node *node)
 	struct temp_mm **instance = per_cpu_ptr(set->instance, cpu);
 	struct temp_mm *t;
 
-	/* Those that share their mappings wait for the CPU to come back. */
+	/* Of a shared set: temp_mm_cpu_dead() has kept it, and the CPU comes back. */
 	if (*instance)
 		return 0;
 
@@ -769,7 +777,7 @@ static int temp_mm_cpu_dead(unsigned int cpu, struct hlist_node *node)
 	struct temp_mm_percpu *set = hlist_entry(node, struct temp_mm_percpu, node);
 	struct temp_mm **instance = per_cpu_ptr(set->instance, cpu);
 
-	/* temp_mm_percpu_changed() looks at them without a lock. */
+	/* Kept, since temp_mm_percpu_changed() looks at the instances without a lock. */
 	if (set->shared)
 		return 0;
 
@@ -801,10 +809,10 @@ int temp_mm_percpu_init(struct temp_mm_percpu *set)
 	return cpuhp_state_add_instance(temp_mm_cpuhp_state, &set->node);
 }
 
-/* The mappings that instances share belong to an mm that never gets loaded. */
+/* Allocate the owner of the tables that the instances share.  No CPU loads its mm. */
 static struct temp_mm *temp_mm_alloc_shared(const char *name, pmd_t **tables, unsigned int nr)
 {
-	/* Not the first entry: a stray access to a stale LDT alias finds nothing. */
+	/* Not the first PUD entry, so that a stray access to a stale LDT alias faults. */
 	u32 index = get_random_u32_inclusive(1, TEMP_MM_SIZE / PUD_SIZE - nr);
 	struct temp_mm *t = temp_mm_new(name, TEMP_MM_BASE + index * PUD_SIZE);
 	unsigned int i;
@@ -827,20 +835,21 @@ static struct temp_mm *temp_mm_alloc_shared(const char *name, pmd_t **tables, un
 }
 
 /**
- * temp_mm_percpu_init_shared - create instances that all map the same
- * @set: from DEFINE_TEMP_MM_PERCPU()
- * @tables: where to store the addresses of the PMD tables, which are empty
- * @nr: how many, one at least
+ * temp_mm_percpu_init_shared - create instances that share the mappings of one window
+ * @set: from DEFINE_TEMP_MM_PERCPU(), without instances
+ * @tables: where to store the addresses of @nr PMD tables, which are empty
+ * @nr: number of PMD tables, at least 1
  * @addr: where to store the address of the window, aligned to %PUD_SIZE
  *
- * The window is what these tables map, one after the other, at an address that is
- * random for each boot.  The caller fills them, with leaves that are neither global
- * nor user nor executable, or with page tables of such.  One entry changes it for all CPUs:
- * a new one works right away, and after the removal of one the caller calls
- * temp_mm_percpu_changed() and waits for those who have the window in use, before
- * the memory gets another purpose.
+ * The window is what the PMD tables map, one after the other, at an address that is
+ * random for each boot.  The caller fills the tables, with leaves that are neither
+ * global nor user nor executable, or with page tables of such leaves.  An entry that is
+ * changed is changed for all CPUs.  A new entry works right away.  After it has removed
+ * an entry the caller calls temp_mm_percpu_changed(), and waits for those who have the
+ * window open, before the memory is used for something else.
  *
- * Instances can't be used with temp_mm_map() or temp_mm_write(), and live for ever.
+ * The instances can't be used with temp_mm_map(), temp_mm_write() or temp_mm_set(), and
+ * are never freed.
  *
  * Context: Process context, from core_initcall() on; sleeps.
  *
@@ -876,7 +885,8 @@ int temp_mm_percpu_init_shared(struct temp_mm_percpu *set, pmd_t **tables, unsig
  * temp_mm_percpu_changed - the mappings that the instances share have changed
  * @set: from temp_mm_percpu_init_shared()
  *
- * Each CPU flushes what it has cached of them before it uses them the next time.
+ * Each CPU flushes what its TLB has of the window when it opens the window the next
+ * time.  A CPU that has the window open now may go on with what its TLB has.
  *
  * Context: Any.  Does not sleep.
  */
@@ -895,7 +905,7 @@ void temp_mm_percpu_changed(struct temp_mm_percpu *set)
 
 /**
  * temp_mm_percpu_exit - free the instances of a set
- * @set: a set that nobody uses any more
+ * @set: from temp_mm_percpu_init(), and no longer used by anybody
  *
  * Context: Process context; sleeps.
  */

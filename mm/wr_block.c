@@ -2,9 +2,9 @@
 /*
  * Blocks: pieces of the direct map that change their permission as one PMD.
  *
- * To protect single pages makes page tables of the large leaves around them, and
- * 6.12 never puts them together again.  A naturally aligned piece of the size
- * of a PMD can change all at once and leaves no trace.
+ * A change of the permission of single pages splits the large leaves that they are in,
+ * and nothing merges the parts again.  A naturally aligned piece of the size of a PMD
+ * changes its permission as a whole, and splits no 2 MiB leaf.
  */
 #include <linux/export.h>
 #include <linux/gfp.h>
@@ -26,8 +26,9 @@ static enum pg_level wr_block_level(const void *block)
 }
 
 /*
- * Free memory is writable.  What is not is the kernel's text, its constants, or
- * another block, and the lists of free pages, which anybody can write to, lie.
+ * Is the piece aligned, and writable in the direct map as all free memory is?  If not, it
+ * is kernel text, constants or another block, and was not free: somebody has forged the
+ * lists of free pages, which are in ordinary memory.
  */
 static bool wr_block_is_free(const void *block, unsigned int order)
 {
@@ -67,7 +68,7 @@ static int wr_block_set(void *block, unsigned int order, enum wr_block_access ac
 		return 0;
 	}
 
-	/* Counted by what has become of the leaf, not by what should have. */
+	/* Count the splits by what has become of the leaf, also after an error. */
 	after = wr_block_level(block);
 	if (before == PG_LEVEL_1G && after < PG_LEVEL_1G)
 		atomic_long_inc(&wr_block_stats.splits_1g);
@@ -77,7 +78,7 @@ static int wr_block_set(void *block, unsigned int order, enum wr_block_access ac
 	return err;
 }
 
-/* To what any other memory has, whatever it was. */
+/* Make the piece readable and writable, like other memory, whatever permission it has. */
 static int wr_block_reset(void *block, unsigned int order)
 {
 	unsigned long addr = (unsigned long)block;
@@ -88,17 +89,19 @@ static int wr_block_reset(void *block, unsigned int order)
 
 /**
  * wr_block_alloc - allocate a piece of the direct map with its own permission
- * @order: %WR_BLOCK_ORDER, or less where that can't be had
+ * @order: %WR_BLOCK_ORDER for a whole block, or less if there is none
  * @access: what the direct map is to allow
  *
  * The memory is naturally aligned.  A piece of %WR_BLOCK_ORDER splits no 2 MiB
- * leaf; it can split a 1 GiB leaf into 2 MiB leaves.  A smaller one splits the
- * 2 MiB leaf that it is in, if that is still one, for good.
+ * leaf; it can split a 1 GiB leaf into 2 MiB leaves.  A smaller piece splits the
+ * 2 MiB leaf that it is in, unless that was split before.  Splits are never undone.
+ * With %WR_BLOCK_RW nothing is split.
  *
- * The contents are whatever somebody has written there last, so wipe them, through
- * a mapping of one's own.  If this did it, then before the permission changes.
+ * The memory is not cleared.  The caller clears it through a mapping of its own: this
+ * function could do it only before the permission changes, while everybody can still
+ * write to the memory.
  *
- * With KASAN or debug_pagealloc the direct map may have 4 KiB leaves anyway.
+ * With debug_pagealloc the direct map has 4 KiB leaves anyway.
  *
  * Context: Process context; sleeps, and interrupts all CPUs to flush their TLBs.
  *
@@ -133,7 +136,7 @@ void *wr_block_alloc(unsigned int order, enum wr_block_access access)
 
 	if (wr_block_set(block, order, access)) {
 		atomic_long_inc(&wr_block_stats.failed);
-		/* Some leaves may have changed before there was no memory to split the next. */
+		/* It may have failed halfway, for lack of memory to split a leaf. */
 		if (!WARN_ON_ONCE(wr_block_reset(block, order)))
 			__free_pages(page, order);
 		return NULL;
@@ -145,7 +148,7 @@ void *wr_block_alloc(unsigned int order, enum wr_block_access access)
 	return block;
 }
 
-/* Memory that has failed.  The allocator only looks for that where it gets single pages. */
+/* Has a page of the piece failed?  __free_pages() checks that for single pages only. */
 static bool wr_block_is_poisoned(const void *block, unsigned int order)
 {
 	const struct page *page = virt_to_page(block);
@@ -164,8 +167,9 @@ static bool wr_block_is_poisoned(const void *block, unsigned int order)
  * @block: from wr_block_alloc(), with no other mapping left; or NULL
  * @order: what it was allocated with
  *
- * The contents are the caller's to wipe, while that is possible.  A piece with memory that
- * has failed is not given back, and stays as it is.
+ * The caller has wiped the contents before, through its own mapping, since this function
+ * does not.  A piece with a page that has failed is not given back, and keeps its
+ * permission.
  *
  * Context: Process context; sleeps, and interrupts all CPUs to flush their TLBs.
  */
@@ -181,7 +185,7 @@ void wr_block_free(void *block, unsigned int order)
 		return;
 	}
 
-	/* Whatever could be split was split by wr_block_alloc(), so no memory is needed. */
+	/* Needs no memory: what had to be split was split by wr_block_alloc(). */
 	if (WARN_ON_ONCE(wr_block_reset(block, order)))
 		return;
 

@@ -81,7 +81,7 @@ int asi_unmap(struct asi *asi, const void *addr, size_t size);
 
 #else /* !CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION */
 
-/* As with asi=off: there are no domains, and whoever can do without one goes on. */
+/* asi_create() fails as with asi=off, and callers that can do without a domain go on. */
 
 static inline struct asi *asi_create(struct asi_type *type, const char *name)
 {
@@ -136,7 +136,7 @@ static inline int asi_unmap(struct asi *asi, const void *addr, size_t size)
 }
 
 #ifdef CONFIG_X86
-/* Those of its own code, which may be included as well. */
+/* asm/asi.h has these stubs, since x86 code may include that header alone. */
 #include <asm/asi.h>
 #else
 static inline bool asi_restricted(void)
@@ -154,7 +154,7 @@ static inline void asi_resume(bool restricted) { }
 
 static inline void asi_end_session(void) { }
 
-/* Not even an empty function: gcc compiles __schedule() in another way then. */
+/* Macros, since gcc compiles __schedule() differently with empty inline functions. */
 #define asi_schedule_out()	do { } while (0)
 #define asi_schedule_in()	do { } while (0)
 

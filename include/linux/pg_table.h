@@ -33,10 +33,10 @@ struct pg_table;
  *	one that is only partly in the range is broken down
  * @PG_TABLE_PMD: entries of PMD tables become those of the source, and so point to
  *	the same PTE tables
- * @PG_TABLE_PUD: the same for entries of PUD tables
- * @PG_TABLE_P4D: the same for entries of P4D tables
- * @PG_TABLE_PGD: the same for entries of the root; with four levels of page tables
- *	no other than @PG_TABLE_P4D
+ * @PG_TABLE_PUD: like @PG_TABLE_PMD, for entries of PUD tables
+ * @PG_TABLE_P4D: like @PG_TABLE_PMD, for entries of P4D tables
+ * @PG_TABLE_PGD: like @PG_TABLE_PMD, for entries of the root; with four levels of page
+ *	tables this does what @PG_TABLE_P4D does
  */
 enum pg_table_level {
 	PG_TABLE_4K,
@@ -51,9 +51,12 @@ enum pg_table_level {
  * struct pg_table_ops - what the owner of a pg_table does for it
  * @flush: make sure that no CPU uses what it has cached of [@start, @end).
  *	Called after entries were removed, restricted or replaced and the
- *	generation has changed, before any page of a table gets reused; without the
- *	lock of @pgt, from where sleeping is possible.  An @end of 0 is the end of
- *	the address space.  NULL if @pgt is never loaded.
+ *	generation has changed, before any page of a table gets reused.  Not called
+ *	for changes of the kernel's page table, which the kernel's own flush has to
+ *	make effective.  May sleep.  The mutex of @pgt is not held, but that of the
+ *	list of page tables may be: pg_table_create() and pg_table_free() would
+ *	deadlock.  An @end of 0 is the end of the address space.  NULL if @pgt is
+ *	never loaded.
  * @pinned: does the owner need what is mapped somewhere in [@start, @end)?  Then
  *	pg_table_unmap() and pg_table_free() are refused.  Called in process context,
  *	by pg_table_unmap() with the mutex of @pgt; an @end of 0 as above.  NULL if nothing
@@ -67,8 +70,8 @@ struct pg_table_ops {
 /**
  * struct pg_table - a page table of the kernel half
  * @root: what CR3 points to
- * @private: of whoever has created it
- * @name: of its file in debugfs
+ * @private: what the creator has passed to pg_table_create()
+ * @name: unique; for messages and the file in debugfs
  */
 struct pg_table {
 	pgd_t			*root;
@@ -76,17 +79,17 @@ struct pg_table {
 	char			name[PG_TABLE_NAME_LEN];
 	/* private: */
 	atomic64_t		generation;
-	atomic_t		unflushed;	/* operations that have changed it */
+	atomic_t		unflushed;	/* operations that have yet to flush */
 	const struct pg_table_ops *ops;
 	struct mutex		mutex;		/* one operation at a time */
-	raw_spinlock_t		lock;		/* entries, list and number of tables */
-	struct list_head	tables;		/* that it owns, but for the root */
+	raw_spinlock_t		lock;		/* entries, tables and nr_tables */
+	struct list_head	tables;		/* own tables, without the root */
 	unsigned long		nr_tables;
-	struct mm_struct	*mm;		/* that the root belongs to, or NULL */
-	struct pg_table		*source;	/* whose changes it follows, or NULL */
-	atomic_t		nr_clones;	/* whose source it is */
-	DECLARE_BITMAP(follows, PTRS_PER_PGD / 2); /* empty entries of the root */
-	struct list_head	node;		/* in the list of all */
+	struct mm_struct	*mm;		/* owner of the root, or NULL */
+	struct pg_table		*source;	/* page table to follow, or NULL */
+	atomic_t		nr_clones;	/* page tables with this source */
+	DECLARE_BITMAP(follows, PTRS_PER_PGD / 2); /* empty root entries that follow */
+	struct list_head	node;		/* in pg_table_list */
 	struct dentry		*file;
 	struct rcu_head		rcu;
 };
@@ -207,8 +210,8 @@ static inline void pg_table_source_changed(unsigned long start, unsigned long en
 {
 	if (static_branch_unlikely(&pg_table_key)) {
 		/*
-		 * The change comes before the look for those who have to know of
-		 * it.  Pairs with the barrier in pg_table_set_source().
+		 * The caller has changed the entry; only then this looks for page
+		 * tables that follow.  Pairs with smp_mb() in __pg_table_set_source().
 		 */
 		smp_mb();
 		__pg_table_source_changed(&kernel_pg_table, start, end);

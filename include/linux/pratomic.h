@@ -3,10 +3,9 @@
  * Write-rare atomic counters and masks: an atomic_t, atomic64_t or atomic_long_t
  * in protected memory.
  *
- * Readers use atomic_read() and its like.  Each of these is one locked
- * instruction (the masks: a loop of them, as on ordinary memory) on the very
- * memory that the readers see, so they mix freely on all CPUs, and are fully
- * ordered.
+ * Readers use atomic_read() and its like.  pratomic_set() is a store with release, as
+ * wr_assign().  With CONFIG_PRMEM, each of the others is one locked instruction, or for
+ * and/or a loop of them, on the memory that the readers see, and is fully ordered.
  *
  * All return 0, or a negative error as wr_assign() with nothing changed.  A result
  * goes to *ret, which is in ordinary memory.
@@ -19,7 +18,7 @@
 
 #ifdef CONFIG_PRMEM
 
-/* @sign: of the operand, which has the type of the counter before it gets one. */
+/* @sign: + or -, applied to @i after its conversion to the type of the counter. */
 #define __pratomic(op, sign, i, v)					\
 __wr_result(({								\
 	typeof(v) __v = (v);						\
@@ -28,7 +27,7 @@ __wr_result(({								\
 	__wr_rmw(__v, sizeof(*__v), op, __i, NULL);			\
 }))
 
-/* @new: is the value after it wanted, or the one before? */
+/* @new: store the value after the operation at @ret, not the value before it. */
 #define __pratomic_ret(op, sign, i, v, ret, new)			\
 __wr_result(({								\
 	typeof(v) __v = (v);						\

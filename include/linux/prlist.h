@@ -3,17 +3,16 @@
  * Write-rare lists: a struct list_head or hlist_head of which some or all links
  * are in protected memory.
  *
- * Readers use the iterators and predicates of list.h and rculist.h.  Writers use
- * these, and exclude each other as with any list.  Each is one window, checks
- * all that it is going to write before it writes anything, and publishes with a
- * release, so that readers under RCU may run at any time: the forms with and
- * without _rcu differ in what a deleted entry looks like.
+ * Readers use the iterators and predicates of list.h and rculist.h.  Writers use the
+ * functions below, and exclude each other as with any list.  Each function opens one
+ * window, checks all links before it sets the first, and sets each with a release, for
+ * readers under RCU.  The forms with and without _rcu differ in the links of a removed
+ * entry: only the former let a reader that is at the entry go on.
  *
  * A head can be static: static __wr_after_init LIST_HEAD(name).
  *
- * All return 0, or a negative error as wr_assign(), or -EINVAL if the list is
- * found corrupted, with nothing changed.  As all that writes to protected memory they
- * take pointers to const.
+ * All return 0; or, with nothing changed, a negative error as wr_assign(), which is
+ * -EINVAL if the list is found corrupted.  They take pointers to const, as wr_*() do.
  */
 #ifndef _LINUX_PRLIST_H
 #define _LINUX_PRLIST_H

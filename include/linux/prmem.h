@@ -24,9 +24,9 @@
  *
  * RO: objects can be written until pmalloc_protect_pool(), then never again.
  * WR: objects can be written until pmalloc_protect_pool(), then by wr_*().
- * AUTO: memory is also protected when the pool starts with the next piece; who still
- *	writes there by plain stores then faults.
- * START: memory is protected from the start, and is zero; implies WR.
+ * AUTO: when the pool gets more memory, it protects what it has had before; a plain
+ *	store to that faults from then on.
+ * START: memory is protected from the start; only valid together with WR.
  */
 #define PMALLOC_RO		0
 #define PMALLOC_WR		1
@@ -57,8 +57,8 @@ enum wr_rmw {
 };
 
 /*
- * The end of each macro below that returns an error.  A compiler warns of a function
- * whose result is ignored, and says nothing of the value of a statement expression.
+ * Each macro below that returns an error ends in this: the compiler warns if the result
+ * of a __must_check function is ignored, but not if that of a statement expression is.
  */
 static __always_inline int __must_check __wr_result(int err)
 {
@@ -80,7 +80,7 @@ static __always_inline u64 __wr_get(const void *p, size_t size)
 	}
 }
 
-/* A register's worth of any scalar, without a conversion of its bits. */
+/* Convert @value to @type, and return the bits of the result, zero-extended. */
 #define __wr_bits(type, value)						\
 ({									\
 	type __wr_v = (value);						\
@@ -93,7 +93,7 @@ static __always_inline u64 __wr_get(const void *p, size_t size)
 		      sizeof(x) == 4 || sizeof(x) == 8,			\
 		      "not the size of a register: use wr_memcpy()")
 
-/* What a pointer to void leads to has a size of 1, and it is not known what it is. */
+/* sizeof(void) is 1 in GNU C: a pointer to void would pass, with the wrong size. */
 #define __wr_assert_object(x)						\
 	static_assert(!__same_type(x, void),				\
 		      "the type of the object is not known: use wr_memcpy()")
@@ -107,9 +107,9 @@ static __always_inline u64 __wr_get(const void *p, size_t size)
 })
 
 /*
- * Objects are reached through pointers to const, so that a store that was forgotten does
- * not compile.  Where something may be stored nevertheless, this is it: one store, of its
- * full width, and a release for those who read without a lock.
+ * Store to a scalar behind a pointer to const.  Objects are reached through these, so
+ * that a plain store that was not converted does not compile.  This is one store of full
+ * width, and a release for readers without a lock.
  */
 static __always_inline void __wr_release(void *p, u64 bits, size_t size)
 {
@@ -157,13 +157,13 @@ struct module;
 /**
  * __wr_after_init - a variable that is write rare once the kernel has booted
  *
- * It follows .rodata.  Until that becomes read-only, before the first program
- * runs, the variable can be written like any other.  From then on only wr_*()
- * can do it; they also can before.  Not for modules: loading one fails.
+ * The variable is placed behind .rodata, and becomes read-only with it, before the
+ * first program runs.  Until then it can be written by plain stores and by wr_*(),
+ * from then on by wr_*() only.  A module with such a variable can't be loaded.
  */
 #define __wr_after_init		__section(".data..wr_after_init")
 
-/* Names are copied, so that they are as good as what they name. */
+/* Names are copied, so that they are protected, and stay when a module goes. */
 #define PRMEM_NAME_LEN		28
 
 /* What caches and pools have in common; first member of both. */
@@ -171,7 +171,7 @@ struct prmem_owner {
 	/* private: */
 	char		name[PRMEM_NAME_LEN];
 	u32		kind;
-	const struct module *module;	/* that has created it, while that is there */
+	const struct module *module;	/* creator; NULL if built in, or gone */
 };
 
 /**
@@ -182,7 +182,7 @@ struct prmem_owner {
 struct wr_cache {
 	/* private: */
 	struct prmem_owner owner;
-	unsigned long	lock;		/* of what follows from partial */
+	unsigned long	lock;		/* bit 0: lock of the list and of all slabs */
 	u32		size;		/* of an object, as its user knows it */
 	u32		align;
 	u32		stride;		/* from one object to the next */
@@ -248,14 +248,14 @@ int __must_check pmalloc_destroy_pool(struct pmalloc_pool *pool);
 
 /**
  * wr_cache_create - create a cache
- * @name: for reports, which tell its first 27 characters; copied
- * @size: bytes of an object, 1 to %WR_CACHE_MAX_SIZE; it takes at least 64
- * @align: a power of two up to the size of a page, or 0
- * @useroffset: of what user space may be given, in the object
- * @usersize: how many bytes that is
+ * @name: name in reports; its first 27 characters are copied
+ * @size: bytes of an object, 1 to %WR_CACHE_MAX_SIZE; an object takes at least 64
+ * @align: alignment of objects: a power of two up to the size of a page, or 0
+ * @useroffset: offset of the part of an object that may be copied to user space
+ * @usersize: bytes of that part, or 0
  *
- * A cache that a module has not destroyed is destroyed when the module goes, if there
- * are no objects of it, and stays for ever if there are.  The log tells either.
+ * If a module is unloaded without having destroyed its cache, a cache without objects is
+ * destroyed, and one with objects stays for ever.  A warning in the log says which.
  *
  * Context: Process context; sleeps.
  *
@@ -266,13 +266,14 @@ int __must_check pmalloc_destroy_pool(struct pmalloc_pool *pool);
 
 /**
  * pmalloc_create_custom_pool - create a pool
- * @refill: bytes to get at least when the pool needs more memory, or 0 for a page
- * @align_order: alignment of objects as a power of two, up to that of a page;
- *	negative for the one of kmalloc()
+ * @refill: bytes to grow by, if an object does not need more; 0 for a page
+ * @align_order: log2 of the alignment of objects, up to %PAGE_SHIFT; negative for the
+ *	alignment of kmalloc()
  * @mode: one of PMALLOC_MODE_*
  *
- * Reports name the pool after the function that creates it.  If a module goes that has
- * not destroyed it, it stays for ever, unless it has no memory; the log tells either.
+ * In reports the pool has the name of the function that creates it.  If a module is
+ * unloaded without having destroyed its pool, a pool without memory is destroyed, and
+ * one with memory stays for ever.  A warning in the log says which.
  *
  * Context: Process context; sleeps.
  *
@@ -323,9 +324,9 @@ __wr_result(({								\
  *
  * Context: Any but NMI.  Does not sleep.
  *
- * Return: 0; else nothing has changed: -EINVAL for a misaligned or freed object,
- * -EFAULT for what is no protected memory, -EPERM for an object that is sealed,
- * in a pool that is read-only or not protected yet, or in an NMI.
+ * Return: 0; else nothing has changed: -EINVAL if @lvalue is misaligned, not within one
+ * object, or in a freed one; -EFAULT if it is not in protected memory; -EPERM if it is in
+ * a sealed object, in a pool that is read-only or not protected yet, or in an NMI.
  */
 #define wr_assign(lvalue, value)	__wr_assign(NULL, lvalue, value)
 
@@ -368,9 +369,9 @@ __wr_result(({								\
  * @obj: the object
  * @src: an object of the same type with the new contents
  *
- * As wr_memcpy(), so readers can see a part of it done; and refuses with -EPERM
- * what is not of @c.  Not for objects with links of a list or atomics in them: what
- * others have changed there since @src was copied is lost.
+ * As wr_memcpy(), so readers can see some bytes new and others old; and refuses with
+ * -EPERM an object that is not of @c.  Not for objects that contain list links or
+ * atomics: what others have changed in these since @src was filled is lost.
  */
 #define wr_update(c, obj, src)						\
 __wr_result(({								\
@@ -386,31 +387,33 @@ __wr_result(({								\
  * @c: the cache that @obj has to be of, or NULL
  * @obj: the object, of at most %WR_BATCH_BYTES
  *
- * The object is checked once, here; that a field is in it, the compiler knows.  So
- * each wr_put() is one instruction.  As after wr_begin(), interrupts are off and
- * nothing may sleep until wr_end().  wr_relax() does nothing in between: the caller
- * keeps it short.
+ * The object is checked once, here, and the compiler knows that a field is within it.
+ * So each wr_put() is one instruction.  As after wr_begin(), interrupts are off and
+ * nothing may sleep until wr_end().  wr_relax() does nothing before that, so the caller
+ * has to be quick.
  *
- * Return: where the window has the object, for wr_put() and nothing else; or an
- * ERR_PTR() as wr_assign(), with no batch begun.
+ * Return: the address of the object in the window, for wr_put() and nothing else; or an
+ * ERR_PTR() as wr_assign(), and then no batch has begun.
  */
 #define wr_edit(c, obj)							\
 	((typeof(obj))__wr_edit((c), (obj), __wr_object_size(typeof(obj))))
 
 /**
  * wr_edit_bytes - begin a batch of plain writes to a piece of memory
- * @p: where it begins
+ * @p: start of the piece
  * @size: how many bytes, 1 to %WR_BATCH_BYTES
  *
- * As wr_edit(), for what has no type: an object that is being filled, and that
- * nobody reads yet.  It may be written by memcpy() and the like, with sources that
- * are known to be good.
+ * As wr_edit(), for memory without a type: an object that is being filled, and that
+ * nobody reads yet.  The piece may be written at the returned address by memcpy() and
+ * the like, from a source that is known not to fault.
  *
- * The piece may be part of a cache's object, or of what has been allocated from a
- * pool.  Of the latter, a page border in it may be refused, but not in the first
- * %PAGE_SIZE bytes of an object of a pool of %PMALLOC_MODE_START_WR.
+ * The piece may be part of an object of a cache, or of memory that a pool has handed
+ * out.  A piece of a pool that crosses a page boundary may be refused, because its pages
+ * need not be contiguous in the window.  The first %PAGE_SIZE bytes of an object of a
+ * pool of %PMALLOC_MODE_START_WR are never refused for that.
  *
- * Return: where the window has it, up to wr_end(), or an ERR_PTR() as wr_edit().
+ * Return: the address of the piece in the window, valid until wr_end(); or an ERR_PTR()
+ * as wr_edit().
  */
 static inline void *__must_check wr_edit_bytes(const void *p, size_t size)
 {
@@ -445,13 +448,13 @@ __wr_result(({								\
 /**
  * wr_cmpxchg - compare and exchange a write-rare variable
  * @ptr: where it is
- * @oldp: the value that it has to have, ordinary memory; becomes the one it has
+ * @oldp: the expected value, in ordinary memory; receives the value that was found
  * @value: the new value
  *
  * A locked instruction, as try_cmpxchg().
  *
- * Return: 1 if it was exchanged, 0 if it was not, as *@oldp then tells; or a
- * negative error as wr_assign().
+ * Return: 1 if the variable had the expected value and was exchanged, 0 if it had
+ * another one; or a negative error as wr_assign(), and then *@oldp is not written.
  */
 #define wr_cmpxchg(ptr, oldp, value)					\
 __wr_result(({								\
@@ -513,7 +516,8 @@ static inline const void *__must_check wr_cache_zalloc(struct wr_cache *c, gfp_t
  * @pool: the pool
  * @size: how many bytes
  *
- * Memory of a pool is always zero when it is allocated, because none is used twice.
+ * As pmalloc(), whose memory is zero as well: a pool hands out no memory twice, and
+ * pages are wiped before they become free.
  *
  * Return: as pmalloc().
  */
@@ -555,7 +559,7 @@ static inline void *__must_check pcalloc(struct pmalloc_pool *pool, size_t n,
 #define prmem_mark_readonly()	do { } while (0)
 #define prmem_show_fault(address, write)	((void)(address), (void)(write))
 
-/* Plain stores, and memory that anybody can write. */
+/* Without CONFIG_PRMEM the functions below make plain stores to ordinary memory. */
 
 static inline bool prmem_check_usercopy(const void *ptr, unsigned long n,
 					bool to_user, const char **name,
@@ -598,7 +602,7 @@ struct wr_cache {
 		.align = __alignof__(_type),				\
 	}
 
-/* A store with the error that it does not have. */
+/* Run a statement that can't fail, and return 0 in place of its error. */
 #define __wr_plain(statement)						\
 __wr_result(({								\
 	statement;							\
@@ -668,7 +672,7 @@ __wr_result(({								\
 #define wr_memcpy(dst, src, n)		__wr_plain(memcpy((void *)(dst), src, n))
 #define wr_memset(dst, c, n)		__wr_plain(memset((void *)(dst), c, n))
 
-/* The way back from __wr_get(). */
+/* Store the low @size bytes of @bits at @p: the inverse of __wr_get(). */
 static __always_inline void __wr_set(void *p, u64 bits, size_t size)
 {
 	switch (size) {
@@ -734,7 +738,7 @@ static inline int __must_check wr_begin(void)
 static inline void wr_relax(void) { }
 static inline void wr_end(void) { }
 
-/* In front of the object is what wr_cache_free_rcu() needs, in any context. */
+/* Bytes in front of an object, where wr_cache_free_rcu() has room for an rcu_head. */
 static inline size_t __wr_cache_pad(const struct wr_cache *c)
 {
 	return max(c->align, sizeof(struct rcu_head));

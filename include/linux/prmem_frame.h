@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Is this page frame protected memory?  For those who map what a pointer in ordinary
- * memory says, and for the page allocator.
+ * Is this page frame protected memory?  For those who map or unmap pages that a pointer
+ * in ordinary memory leads to, and for the page allocator.
  */
 #ifndef _LINUX_PRMEM_FRAME_H
 #define _LINUX_PRMEM_FRAME_H
@@ -18,8 +18,9 @@
 /**
  * struct prmem_frames - what is protected; protected itself
  * @image: first page frame of the kernel image
- * @nr_image: how many there are to the end of .rodata; 0 until that is read-only
- * @slot: by units of 2 MiB: the first block that is there, or 0
+ * @nr_image: how many there are to the end of the section of variables, which follows
+ *	.rodata; 0 until both are read-only
+ * @slot: by bucket: the slot of its first block, or 0
  */
 struct prmem_frames {
 	unsigned long image;
@@ -34,7 +35,7 @@ bool __prmem_refuse_free(unsigned long pfn, unsigned long nr);
 bool __prmem_refuse_unmap(unsigned long pfn, unsigned long addr);
 void prmem_frames_image(void);
 
-/* Most page frames are neither in the image nor where a block is: a short answer. */
+/* The fast path: most page frames are not in the image, nor in a bucket with blocks. */
 static __always_inline bool prmem_frame_near(unsigned long pfn)
 {
 	return unlikely(pfn - prmem_frames.image < prmem_frames.nr_image ||
@@ -95,16 +96,18 @@ static __always_inline bool prmem_refuse_free(const struct page *page, unsigned 
 }
 
 /**
- * prmem_refuse_unmap - must the kernel go on mapping this page frame there?
- * @pte: what it has there
+ * prmem_refuse_unmap - must this address of vmalloc space stay mapped?
+ * @pte: the entry of the page table
  * @addr: the address
  *
- * For vunmap(): what a pool has by an address of vmalloc would be replaced by whatever is
- * mapped there next.  If the answer is yes, it has been counted and reported.
+ * For vunmap(): if the view of a pool was unmapped, whatever is mapped at this address
+ * next would pass for the pool's.  If the answer is yes, it has been counted and
+ * reported.
  *
  * Context: Any but NMI.
  *
- * Return: true if @addr is where a pool has the page.
+ * Return: true if @pte maps a page of a pool, and @addr is the address of that page in
+ * the view of the pool.
  */
 static __always_inline bool prmem_refuse_unmap(pte_t pte, unsigned long addr)
 {
@@ -114,7 +117,7 @@ static __always_inline bool prmem_refuse_unmap(pte_t pte, unsigned long addr)
 
 #else
 
-/* No functions, so that nothing is left of a question before the compiler has seen it. */
+/* Macros, so that the arguments are not evaluated and the callers stay as they were. */
 #define prmem_refuse_map(pfn, nr)		(false && (pfn) && (nr))
 #define prmem_refuse_prot(prot, pfn, nr)	(false && pgprot_val(prot) && (pfn) && (nr))
 #define prmem_refuse_free(page, order)		(false && (page) && (order))

@@ -35,21 +35,21 @@
 struct temp_mm {
 	/* private: */
 	struct mm_struct	*mm;
-	struct mm_struct	*prev;		/* while in use */
-	struct task_struct	*user;		/* while in use */
+	struct mm_struct	*prev;		/* in use: the mm to go back to */
+	struct task_struct	*user;		/* in use: caller of temp_mm_use() */
 	const char		*name;
-	p4d_t			*p4d;		/* the one entry of each table */
-	pud_t			*pud;		/* that leads to the window */
-	pmd_t			*pmd;
-	pte_t			*pte;		/* first one of the window */
-	unsigned long		addr;		/* of the window */
-	hsiphash_key_t		key;		/* random addresses come from */
-	u32			nonce;		/* these two */
-	unsigned int		nr_pages;	/* most that can be mapped */
-	unsigned int		nr_mapped;
-	int			state;
-	bool			shared;		/* linked to another's mappings */
-	struct pg_table		tables;		/* that lead to the window */
+	p4d_t			*p4d;		/* the only entry of the P4D table */
+	pud_t			*pud;		/* the only entry of the PUD table */
+	pmd_t			*pmd;		/* the only entry of the PMD table */
+	pte_t			*pte;		/* for the first page of the window */
+	unsigned long		addr;		/* start of the window */
+	hsiphash_key_t		key;		/* for random addresses, with nonce */
+	u32			nonce;		/* changes with each random number */
+	unsigned int		nr_pages;	/* most pages that can be mapped */
+	unsigned int		nr_mapped;	/* pages that were mapped last */
+	int			state;		/* see enum temp_mm_state */
+	bool			shared;		/* has the tables of another instance */
+	struct pg_table		tables;		/* owner of the tables below mm->pgd */
 };
 
 struct temp_mm *__must_check temp_mm_alloc(unsigned int nr_pages, const char *name);
@@ -65,8 +65,8 @@ int __must_check temp_mm_set(struct temp_mm *t, void *dst, u8 c, size_t len);
 
 /*
  * scoped_cond_guard(temp_mm, return -EBUSY, t) { ... } runs its body with the
- * window of t in use; the second argument is what to do when it can't be had.
- * Use only this form, since temp_mm_use() can fail.
+ * window of t in use.  The second argument is the statement for when temp_mm_use()
+ * fails.  Since it can fail, use only this form of guard.
  */
 static inline void temp_mm_guard_end(struct temp_mm *t)
 {
@@ -91,7 +91,7 @@ static inline void *class_temp_mm_lock_ptr(class_temp_mm_t *t)
 struct temp_mm_percpu {
 	/* private: */
 	struct temp_mm		*__percpu *instance;
-	struct temp_mm		*shared;	/* whose mappings all have, or NULL */
+	struct temp_mm		*shared;	/* owner of shared tables, or NULL */
 	const char		*name;
 	unsigned int		nr_pages;
 	struct hlist_node	node;
@@ -128,7 +128,7 @@ struct temp_mm_stats {
 	atomic_long_t	instances;
 	atomic_long_t	bytes;
 	atomic_long_t	left;		/* windows that their owners have left open */
-	atomic_long_t	forged;		/* mms that are not what CR3 says */
+	atomic_long_t	forged;		/* loaded mms and mms of tasks found forged */
 	atomic_long_t	refused[TEMP_MM_NR_REFUSALS];
 };
 

@@ -23,7 +23,10 @@ enum temp_mm_leave {
 
 void temp_mm_leave(enum temp_mm_leave how);
 
-/* A window counts as preemption being off, also where nothing else is counted. */
+/*
+ * For do_exit() and make_task_dead().  An open window counts in preempt_count(), also in
+ * a kernel where preempt_disable() counts nothing.
+ */
 #define temp_mm_exit()							\
 do {									\
 	if (unlikely(preempt_count()))					\
@@ -32,7 +35,10 @@ do {									\
 
 struct mm_struct *temp_mm_task_is_temporary(void);
 
-/* The mm of a task, for those who load it.  It is in ordinary memory. */
+/*
+ * For those who load the mm of a task.  Which mm a task has is said by ordinary memory;
+ * if it was made to say a temporary mm, init_mm is loaded instead.
+ */
 static inline struct mm_struct *temp_mm_of_task(struct mm_struct *mm)
 {
 	return likely(!mm_is_temporary(mm)) ? mm : temp_mm_task_is_temporary();

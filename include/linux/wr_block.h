@@ -14,9 +14,9 @@
 
 /**
  * enum wr_block_access - what the direct map allows
- * @WR_BLOCK_RW: the same as for any other memory
- * @WR_BLOCK_RO: to read
- * @WR_BLOCK_NONE: nothing
+ * @WR_BLOCK_RW: reads and writes, as for any other memory
+ * @WR_BLOCK_RO: reads only
+ * @WR_BLOCK_NONE: neither reads nor writes; the entries are not present
  */
 enum wr_block_access {
 	WR_BLOCK_RW,
@@ -24,7 +24,7 @@ enum wr_block_access {
 	WR_BLOCK_NONE,
 };
 
-/* For debugfs and tests; counted since boot but for @bytes. */
+/* For debugfs and tests.  All but @bytes are counted from boot on and never decrease. */
 struct wr_block_stats {
 	atomic_long_t	whole;		/* blocks allocated */
 	atomic_long_t	small;		/* smaller pieces allocated */

@@ -26,14 +26,18 @@
 
 #include "asi.h"
 
-/* Domains, the classes of types, and what is mapped of tasks. */
+/*
+ * Protects asi_domains, asi_types[] with the class and the users of each type, and the
+ * lists of tasks that domains map: @tasks of struct asi and @mapped of struct
+ * asi_session.
+ */
 DEFINE_MUTEX(asi_mutex);
 LIST_HEAD(asi_domains);
 
 DEFINE_STATIC_KEY_FALSE(asi_key);
 EXPORT_SYMBOL_GPL(asi_key);
 
-/* Nothing of the kernel is global. */
+/* ASI is on, and the kernel image is not global any more; set by asi_init(). */
 static bool asi_usable __ro_after_init;
 
 static struct asi_type *asi_types[CR3_NR_CLASSES];
@@ -125,7 +129,10 @@ static int asi_get_class(struct asi *asi, struct asi_type *type)
 	return -ENOSPC;
 }
 
-/* Whoever gets the class next has other ids. */
+/*
+ * The last domain of a type gives its class back.  The TLB need not be flushed for that:
+ * the next domain with the class has another id, and so asi_make_cr3() flushes.
+ */
 static void asi_put_class(struct asi *asi)
 {
 	struct asi_type *type = asi->type;
@@ -155,7 +162,10 @@ static void asi_free_work(struct work_struct *work)
 	asi_free(container_of(work, struct asi, work));
 }
 
-/* The last session may end anywhere. */
+/*
+ * Drop the reference of a session.  Sessions can end in atomic context, and asi_free()
+ * sleeps, so it is left to a workqueue.
+ */
 static __always_inline void asi_put(struct asi *asi)
 {
 	if (unlikely(raw_atomic_dec_and_test(&asi->users))) {
@@ -182,9 +192,10 @@ static void asi_use_pg_table(struct asi *asi, struct pg_table *pgt)
  *
  * Context: Process context; sleeps.
  *
- * Return: the domain, or an ERR_PTR(): -EOPNOTSUPP without asi=on, -EINVAL, -ENOMEM,
- * -EEXIST if the name is taken, by a domain or by one that a task still has a session
- * of, or -ENOSPC if seven other types have domains.
+ * Return: the domain, or an ERR_PTR(): -EOPNOTSUPP if ASI is off, -EINVAL for a bad
+ * argument, -ENOMEM, -ENOSPC if seven other types have domains, or -EEXIST if the name is
+ * empty, too long, has a '/' or is that of another page table.  A destroyed domain keeps
+ * its name until its last session has ended.
  */
 struct asi *asi_create(struct asi_type *type, const char *name)
 {
@@ -242,17 +253,27 @@ free_asi:
 }
 EXPORT_SYMBOL_GPL(asi_create);
 
-/* Nobody enters it from here on, nor finds it or its type in the list. */
+/*
+ * The first half of destroying a domain: it leaves asi_domains and its type, and
+ * asi_make_cr3() refuses it from here on.  asi_give_up() is the second half.
+ */
 static void asi_retire(struct asi *asi)
 {
 	lockdep_assert_held(&asi_mutex);
 	list_del(&asi->node);
 	asi_put_class(asi);
-	/* asi_flush() has the barrier; pairs with the one in asi_make_cr3(). */
+	/*
+	 * Comes before asi_give_up() looks for CPUs in the domain, by smp_mb() in
+	 * asi_flush(), which pairs with smp_mb() in asi_make_cr3().
+	 */
 	WRITE_ONCE(asi->dead, true);
 }
 
-/* CPUs leave it, and it is freed with its last session. */
+/*
+ * Called after asi_retire(), without asi_mutex.  asi_flush() interrupts the CPUs in the
+ * domain, and they do not return to it.  The reference of asi_create() is dropped; if it
+ * is not the last one, the domain is freed by asi_put() of its last session.
+ */
 static void asi_give_up(struct asi *asi)
 {
 	asi_flush(asi);
@@ -264,10 +285,10 @@ static void asi_give_up(struct asi *asi)
  * asi_destroy - give up a domain
  * @asi: from asi_create(), or NULL
  *
- * CPUs that are in the domain leave it before this returns, and the sessions of
- * tasks that use it end with -ECANCELED.  Nobody may be about to enter it.  It is
- * freed when the last of the sessions gets to its asi_exit(), or now; its type is not
- * needed for that.
+ * CPUs that are in the domain leave it before this returns, and its sessions end with
+ * -ECANCELED.  The caller makes sure that no task is about to enter the domain.  The
+ * domain is freed at the end of its last session, or at once if there is none; that does
+ * not need the type any more.
  *
  * Context: Process context, interrupts on; sleeps.
  */
@@ -291,7 +312,7 @@ void asi_destroy(struct asi *asi)
 EXPORT_SYMBOL_GPL(asi_destroy);
 
 #ifdef CONFIG_MODULES
-/* A domain whose type is in the memory of @mod; nobody else finds it any more. */
+/* Retire and return a domain whose type is in the memory of @mod, or return NULL. */
 static struct asi *asi_take_from(const struct module *mod)
 {
 	struct asi *asi;
@@ -311,9 +332,9 @@ static struct asi *asi_take_from(const struct module *mod)
 }
 
 /*
- * Called in process context when a module has run its exit function, or its loading
- * has failed, and before its memory is freed.  Who reads asi/domains, or creates a
- * domain, would look at the types that are there.
+ * The module notifier, called in process context when a module has run its exit function,
+ * or its loading has failed, and before its memory is freed.  A domain of a type in that
+ * memory must not stay in asi_domains: asi_domains_show() reads the name of the type.
  */
 static int asi_module_event(struct notifier_block *nb, unsigned long event, void *mod)
 {
@@ -322,7 +343,7 @@ static int asi_module_event(struct notifier_block *nb, unsigned long event, void
 	if (event != MODULE_STATE_GOING)
 		return NOTIFY_DONE;
 
-	/* Whoever has failed to load may have entered one. */
+	/* An init function that has failed may have left this task in a session. */
 	guard(asi_suspended)();
 	while ((asi = asi_take_from(mod)))
 		asi_give_up(asi);
@@ -344,9 +365,11 @@ static void __init asi_watch_modules(void) { }
  * asi_pg_table - the page table of a domain
  * @asi: the domain
  *
- * For pg_table_share() and the like, which are not for modules.
+ * For built-in code that calls pg_table_share() and other functions of pg_table, none of
+ * which is exported to modules.
  *
- * Return: the page table, as long as the domain has it.
+ * Return: the page table.  It is valid until asi_set_pg_table(), or until the domain is
+ * freed.
  */
 struct pg_table *asi_pg_table(struct asi *asi)
 {
@@ -355,21 +378,23 @@ struct pg_table *asi_pg_table(struct asi *asi)
 
 /**
  * asi_set_pg_table - give a domain another page table
- * @asi: a domain that nobody has entered yet, or is about to
- * @pgt: from pg_table_create() with asi_pg_table_ops and NULL; the domain owns it
- *	from here, with its name
+ * @asi: a domain that no task has entered or is about to enter, and whose mappings no
+ *	other task changes meanwhile
+ * @pgt: from pg_table_create() with asi_pg_table_ops and NULL; on success the domain owns
+ *	it, and has its name
  *
- * What the entry code needs is pinned from here on: pg_table_unmap() of it is refused.
- * Large copies around it are broken down, and become tables of the kernel where kernel
- * text, read-only data and the CPU entry area are.
+ * On success, what the entry code needs is pinned: pg_table_unmap() does not remove it
+ * from @pgt.  Copies of large leaves around it are broken down to 4 KiB.  Where kernel
+ * text, read-only data and the CPU entry area are, page tables of the kernel replace
+ * copies.
  *
  * Context: Process context; sleeps.
  *
- * Return: 0; -EINVAL for a page table that is not such a one, or has another source than
- * the kernel's, -ENOENT if @pgt lacks something that the entry code needs, or has it
- * with other rights than the kernel, which the log names, -EEXIST if something of it is
- * from pg_table_map(), -EBUSY if the domain has been entered or maps a task, or -ENOMEM.
- * Then @asi has not changed, and @pgt maps what it did.
+ * Return: 0; or with @asi unchanged and @pgt mapping what it did, -EINVAL if an argument
+ * is NULL, or @pgt is not as described or has another source than the kernel's page
+ * table; -ENOENT if @pgt lacks something that the entry code needs, or has it with other
+ * rights than the kernel, and the log says what; -EEXIST if some of that is from
+ * pg_table_map(); -EBUSY if the domain has been entered or maps a task; -ENOMEM.
  */
 int asi_set_pg_table(struct asi *asi, struct pg_table *pgt)
 {
@@ -383,15 +408,16 @@ int asi_set_pg_table(struct asi *asi, struct pg_table *pgt)
 	if (!asi || !pgt || pgt->ops != &asi_pg_table_ops || pgt->private)
 		return asi_refuse(asi, ASI_BAD_ARG, _RET_IP_);
 
-	/* Others find the table by the list of domains, and by what is mapped of tasks. */
+	/* asi_domains_show() and __asi_exit_thread() use asi->pgt under this mutex. */
 	scoped_guard(mutex, &asi_mutex) {
 		if (READ_ONCE(asi->entered) || !hlist_empty(&asi->tasks))
 			return asi_refuse(asi, ASI_BAD_STATE, _RET_IP_);
 
 		/*
-		 * From here nobody begins to unmap anything of what is looked at.  Who
-		 * has begun before has the mutex of @pgt, for which asi_map_entry_set()
-		 * waits, and looks again.
+		 * From here on, asi_pinned() lets pg_table_unmap() refuse what
+		 * asi_missing() looks for.  A pg_table_unmap() that has asked
+		 * asi_pinned() before holds the mutex of @pgt.  asi_map_entry_set() takes
+		 * that mutex after it, and then calls asi_missing() again.
 		 */
 		WRITE_ONCE(pgt->private, asi);
 		missing = asi_missing(pgt, &addr);
@@ -417,9 +443,9 @@ int asi_set_pg_table(struct asi *asi, struct pg_table *pgt)
 }
 
 /*
- * The mm that is loaded is the task's, or what a kernel thread makes do with, and
- * not a temporary one.  One that is lazily held is as good as any: a domain maps
- * nothing of it.
+ * Is the loaded mm current->active_mm, which for a kernel thread is the one that it
+ * borrows, or init_mm?  A temporary mm is neither.  Lazy TLB mode does not matter,
+ * because a domain maps no user memory.
  */
 static __always_inline bool asi_mm_ok(void)
 {
@@ -428,7 +454,11 @@ static __always_inline bool asi_mm_ok(void)
 	return mm == current->active_mm || mm == &init_mm;
 }
 
-/* What asi_enter() finds in the session in the ordinary case. */
+/*
+ * The slow path of asi_enter(), on the kernel's page table, with interrupts as the caller
+ * has them: find out why asi_is_ready() has returned false, and return the error.  Return
+ * 0 if the session now remembers that @asi maps the stack; asi_enter() tries again then.
+ */
 static noinline __cold int asi_prepare(struct asi *asi, unsigned long caller)
 {
 	struct asi_session *session = &current->thread.asi;
@@ -476,15 +506,15 @@ static __always_inline bool asi_is_ready(struct asi *asi, struct asi_session *se
  * asi_enter - start a session
  * @asi: the domain; the caller sees to it that it is there until this returns
  *
- * From here to asi_exit() this task runs on the page table of @asi, and all that
- * interrupts it on the kernel's.  It may sleep, be preempted and migrate.  What it
- * accesses beyond what @asi maps, stack and all, is up to the fault policy.
+ * Until asi_exit() this task runs on the page table of @asi; whatever interrupts the task
+ * runs on the kernel's.  The task may sleep, be preempted and migrate.  If it accesses
+ * what @asi does not map, the fault policy of the type says what happens.
  *
  * Context: Process context.
  *
- * Return: 0; or with nothing changed, -EINVAL, -EBUSY if the task has a session,
- * -EPERM in an interrupt or with a temporary mm loaded, -ENOENT if @asi does not map
- * the stack of the task, -ECANCELED if it is being destroyed.
+ * Return: 0; or with nothing changed, -EINVAL if @asi is NULL, -EBUSY if the task has a
+ * session, -EPERM in an interrupt or with a temporary mm loaded, -ENOENT if @asi does not
+ * map the stack of the task, -ECANCELED if @asi is being destroyed.
  */
 noinstr int asi_enter(struct asi *asi)
 {
@@ -495,7 +525,10 @@ noinstr int asi_enter(struct asi *asi)
 
 	for (;;) {
 		raw_local_irq_save(flags);
-		/* Nothing of @asi may be mapped in a domain. */
+		/*
+		 * A task that is in a domain is about to get -EBUSY.  Leave that domain
+		 * before @asi is read, which it need not map.
+		 */
 		restricted = asi_restricted() && asi_unload();
 		if (likely(!restricted && asi_is_ready(asi, session)))
 			break;
@@ -506,7 +539,11 @@ noinstr int asi_enter(struct asi *asi)
 		instrumentation_end();
 		__asi_resume(restricted);
 		if (err) {
-			/* Else this could return ahead, with an @err that is 0. */
+			/*
+			 * If @err is 0 and the branch is mispredicted, this must not
+			 * return speculatively: the caller would go on as if in the
+			 * domain, but on the kernel's page table.
+			 */
 			barrier_nospec();
 			return err;
 		}
@@ -546,7 +583,7 @@ noinstr int asi_exit(struct asi *asi)
 	int err;
 
 	raw_local_irq_save(flags);
-	/* The session may not be mapped in the domain. */
+	/* The domain need not map the task_struct, which contains the session. */
 	restricted = asi_unload();
 	session = &current->thread.asi;
 	if (unlikely(!asi || session->asi != asi || !in_task())) {
@@ -571,15 +608,16 @@ noinstr int asi_exit(struct asi *asi)
 EXPORT_SYMBOL_GPL(asi_exit);
 
 /*
- * Back to the domain, on the way out of what has interrupted it, unless that has
- * ended the session.  Runs when all else is done: nothing may be instrumented here,
- * and RCU and lockdep believe to be where the interrupted code is.
+ * Prepare the way back to the domain of current's session, unless the session has ended.
+ * Called by the entry code, at the end of an exception or interrupt that has left the
+ * domain, and by __asi_resume(); with interrupts off, on the kernel's page table.
  *
- * The CPU may be another one, with another mm, than when the interrupt came, so CR3
- * is made anew.
+ * The entry code calls this when RCU and lockdep are in the state of the interrupted code
+ * again, so nothing here may be instrumented.  The CPU, or the ASID of the mm, may be
+ * another one than when the domain was left, so the value of CR3 is made anew.
  *
- * Return: what the caller has to write to CR3 as the last thing before it goes back,
- * or 0 if it goes back on the kernel's page table.
+ * Return: what the caller writes to CR3 as the last thing before it returns to the
+ * domain, or 0 if it stays on the kernel's page table.
  */
 __visible noinstr unsigned long asi_reenter(unsigned int event)
 {
@@ -587,16 +625,20 @@ __visible noinstr unsigned long asi_reenter(unsigned int event)
 	unsigned long dr7 = 0, cr3 = 0;
 
 	/*
-	 * A #DB here would start on the stack that this one is on.  DR7 is as it was
-	 * before CR3 is the domain's: the hypervisor of an SEV-ES guest intercepts
-	 * accesses to DR7, and the way back from that #VC would access it again.  In
-	 * between, nothing is touched but what no breakpoint can be set on.
+	 * On the way out of a #DB, another #DB would overwrite its frame, which is on the
+	 * same exception stack, so breakpoints are off here.  DR7 is restored before CR3
+	 * becomes the domain's: in an SEV-ES guest an access to DR7 causes a #VC, whose
+	 * way back to the domain would access DR7 again, without end.  What is accessed
+	 * between the two can't have a breakpoint.
 	 */
 	if (event == ASI_EVENT_PARANOID)
 		dr7 = local_db_save();
 
 	session = &current->thread.asi;
-	/* In a domain already: this is for a session that was ended meanwhile. */
+	/*
+	 * If @domain is set, __asi_resume() was called for a session that has ended, and
+	 * the task is in a domain again since a later asi_enter().
+	 */
 	if (session->asi && !session->err && !raw_cpu_read(asi_cr3.domain)) {
 		raw_cpu_inc(asi_cpu.count[event]);
 		cr3 = asi_make_cr3(session->asi);
@@ -629,8 +671,9 @@ noinstr void __asi_resume(bool restricted)
 	unsigned long flags;
 
 	/*
-	 * What the caller goes on with may be meant for the domain.  It must not run
-	 * ahead on the kernel's page table, whatever is believed of @restricted.
+	 * The code after this may be meant for the domain.  If the branch on @restricted
+	 * is mispredicted, that code must not run speculatively on the kernel's page
+	 * table.
 	 */
 	if (likely(!restricted)) {
 		barrier_nospec();
@@ -643,7 +686,10 @@ noinstr void __asi_resume(bool restricted)
 }
 EXPORT_SYMBOL_GPL(__asi_resume);
 
-/* The stack of the task may be all that the domain maps of it. */
+/*
+ * Called at the beginning of __schedule().  The domain is left before the task_struct is
+ * written to, because the domain may map no more of the task than its stack.
+ */
 noinstr void __asi_schedule_out(void)
 {
 	if (__asi_suspend())
@@ -659,7 +705,7 @@ noinstr void __asi_schedule_in(void)
 	__asi_resume(restricted);
 }
 
-/* The session ends, and asi_exit() will tell. */
+/* Leave the domain for good: asi_reenter() does nothing, asi_exit() returns @err. */
 static void asi_cancel(int err)
 {
 	unsigned long flags;
@@ -675,7 +721,7 @@ void __asi_end_session(void)
 {
 	struct asi *asi;
 
-	/* The session may not be mapped in the domain. */
+	/* The domain need not map the task_struct, which contains the session. */
 	asi_cancel(-ECANCELED);
 	asi = current->thread.asi.asi;
 	current->thread.asi.asi = NULL;
@@ -692,7 +738,7 @@ void __asi_switch_mm(unsigned long caller)
 
 void __asi_exit_to_user(void)
 {
-	/* The session may not be mapped in the domain. */
+	/* The domain need not map the task_struct, which contains the session. */
 	asi_suspend();
 	if (likely(!current->thread.asi.asi))
 		return;
@@ -722,7 +768,7 @@ static int asi_stats_show(struct seq_file *m, void *unused)
 {
 	unsigned int i, cpu;
 
-	/* A column for each possible CPU, so that none moves when another goes offline. */
+	/* A column for each possible CPU, so that hotplug moves none of them. */
 	seq_puts(m, "event");
 	for_each_possible_cpu(cpu)
 		seq_printf(m, " cpu%u", cpu);
@@ -783,8 +829,9 @@ static int __init asi_parse(char *arg)
 early_param("asi", asi_parse);
 
 /*
- * Before the direct map exists, since nothing in it may be global: a global
- * translation would outlive the write of CR3 that enters a domain.
+ * Called by init_mem_mapping() before it builds the direct map: with ASI on, no mapping
+ * of the kernel may be global, because the write of CR3 that enters a domain does not
+ * flush global translations.
  */
 void __init asi_check_boottime(void)
 {
@@ -809,7 +856,10 @@ static int __init asi_init(void)
 	if (!cpu_feature_enabled(X86_FEATURE_ASI))
 		return 0;
 
-	/* The page tables in head_64.S have global entries.  PTI has seen to them. */
+	/*
+	 * The page tables from head_64.S map the kernel image with global entries.  With
+	 * PTI, pti_init() has cleared the global bits already.
+	 */
 	if (!cpu_feature_enabled(X86_FEATURE_PTI) &&
 	    set_memory_nonglobal(start, (end - start) >> PAGE_SHIFT)) {
 		pr_err("off, since the kernel image stays global\n");

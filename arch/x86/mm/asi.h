@@ -27,14 +27,16 @@
  * @id: never used for another domain
  * @class: the PCID class of its type
  * @fault: the fault policy of its type
- * @type: its type, until asi_destroy(); that of a module is gone then
- * @users: asi_create() and the sessions; no refcount_t, as asi_enter() is noinstr
- * @dead: no session starts or goes on; set once
- * @entered: a session has started; @pgt stays what it is
+ * @type: its type; NULL after asi_destroy(), since a module's type may be freed then
+ * @users: references, one from asi_create() to asi_destroy() and one for each session; no
+ *	refcount_t, as asi_enter() is noinstr
+ * @dead: the domain is being destroyed, and no CPU may go to it; set once
+ * @entered: some task has got past the checks of asi_enter(), so that @pgt can't be
+ *	replaced any more
  * @node: in the list of domains, under asi_mutex
  * @tasks: what asi_map_task() has mapped, under asi_mutex
- * @work: frees it
- * @removed_gen: of the last removal that is complete, for CONFIG_DEBUG_ASI_TLB
+ * @work: calls asi_free() when the last session ends after asi_destroy()
+ * @removed_gen: generation of @pgt up to which no CPU may use what was removed
  */
 struct asi {
 	unsigned long root;
@@ -54,10 +56,10 @@ struct asi {
 #endif
 };
 
-/* What is counted for each CPU. */
+/* What is counted for each CPU; the first two are returns to a domain. */
 enum asi_count {
-	ASI_COUNT_INTERRUPT = ASI_EVENT_INTERRUPT,	/* returns from them */
-	ASI_COUNT_PARANOID = ASI_EVENT_PARANOID,	/* NMI, #DB, #MC */
+	ASI_COUNT_INTERRUPT = ASI_EVENT_INTERRUPT,	/* interrupts, exceptions */
+	ASI_COUNT_PARANOID = ASI_EVENT_PARANOID,	/* NMI, #DB, #MC, #VC */
 	ASI_COUNT_ENTER,
 	ASI_COUNT_EXIT,
 	ASI_COUNT_SUSPEND,
@@ -69,9 +71,9 @@ enum asi_count {
 };
 
 /*
- * What the PCID of an ASID and a class may hold in the TLB of this CPU: translations
- * of domain @id, none older than generation @gen of its page table and @kernel_gen
- * of the kernel's.
+ * What the TLB of this CPU may have for the PCID of a class and an ASID: translations of
+ * the domain with this @id.  When the PCID was last flushed, @gen was the generation of
+ * the domain's page table, and @kernel_gen was asi_kernel_gen of this CPU.
  */
 struct asi_tlb {
 	u64 id;
@@ -79,7 +81,10 @@ struct asi_tlb {
 	u64 kernel_gen;
 };
 
-/* Not mapped in domains, other than struct asi_cr3. */
+/*
+ * A CPU uses its own on the kernel's page table only, so that a domain need not map it,
+ * unlike struct asi_cr3.
+ */
 struct asi_cpu {
 	struct asi_tlb tlb[CR3_NR_CLASSES][TLB_NR_DYN_ASIDS];
 	unsigned long count[ASI_NR_COUNTS];
@@ -104,7 +109,7 @@ extern atomic_long_t asi_refusals[ASI_NR_REFUSALS];
 extern atomic_long_t asi_freed_mapped;	/* with CONFIG_DEBUG_ASI_FREE */
 extern const struct pg_table_ops asi_pg_table_ops;
 
-/* Of the image; freed when the kernel has booted. */
+/* A section of the kernel image, which alternative_instructions() may free. */
 extern char __smp_locks[], __smp_locks_end[];
 
 int asi_refuse(const struct asi *asi, enum asi_refusal why, unsigned long caller);
@@ -122,13 +127,15 @@ void asi_unmap_tasks(struct asi *asi);
 unsigned long asi_make_cr3(struct asi *asi);
 
 /*
- * Enter a domain with the @cr3 that asi_make_cr3() has made of it, or stay on the
- * kernel's page table if that is 0.  For the C functions after which a task goes on
- * in the domain, with interrupts off.
+ * Enter a domain with the @cr3 that asi_make_cr3() has returned, or stay on the kernel's
+ * page table if that is 0.  Called with interrupts off by asi_enter() and __asi_resume(),
+ * which return to code that runs in the domain.
  *
- * Nothing but the stack is touched after the write of CR3, and nothing that traps or
- * that a hypervisor intercepts is done.  The write serializes.  Without it, the
- * code of the domain must not run ahead of the question.
+ * After this has written CR3, the caller accesses nothing but the stack, and does nothing
+ * that traps or that a hypervisor intercepts.  The write of CR3 serializes.  If @cr3 is
+ * 0, barrier_nospec() keeps code that is meant for the domain from running speculatively.
+ *
+ * Return: true if the CPU is in the domain now.
  */
 static __always_inline bool asi_write_cr3(unsigned long cr3)
 {

@@ -28,9 +28,10 @@ const char * const asi_policies[] = {
 static_assert(ARRAY_SIZE(asi_policies) == ASI_NR_FAULT_POLICIES);
 
 /*
- * The log has one writer, the CPU whose it is, with interrupts off, and NMIs run
- * on the kernel's page table.  So it needs no lock.  A reader can tell by @seq that
- * an entry has changed under it: odd means that it is being written.
+ * Each CPU has a log, which only this CPU writes to while it is online, with interrupts
+ * off.  An NMI does not write to it, because the handler runs on the kernel's page table.
+ * So the log needs no lock.  An entry is being written while its @seq is odd; a reader
+ * whose copy was made while @seq changed does not use the copy.
  */
 #define ASI_LOG_ENTRIES 64
 
@@ -55,7 +56,11 @@ static DEFINE_PER_CPU(struct asi_log, asi_log);
 
 const size_t asi_log_size __initconst = sizeof(struct asi_log);
 
-/* Faults of the same kind, from the same instruction in the same page, count up. */
+/*
+ * The entry for faults of the domain with this @id, by the instruction at @ip, on the
+ * page of @address, or NULL.  Further faults of these three only count up in the entry,
+ * which has the error code and the address of the first one.
+ */
 static struct asi_log_entry *asi_log_find(struct asi_log *log, u64 id,
 					  unsigned long ip, unsigned long address)
 {
@@ -110,7 +115,7 @@ static bool asi_log_read(const struct asi_log_entry *e, struct asi_log_entry *co
 
 	/* Pairs with the second smp_wmb() in asi_log_fault(). */
 	smp_rmb();
-	/* A copy that has changed under this is not used. */
+	/* The entry can change during this copy; then @seq has changed as well. */
 	*copy = data_race(*e);
 	/* Pairs with the first smp_wmb() in asi_log_fault(). */
 	smp_rmb();
@@ -126,7 +131,10 @@ static void asi_kill(struct callback_head *work)
 	force_sig(SIGKILL);
 }
 
-/* No lock may be taken here: whoever has faulted may hold it. */
+/*
+ * Called in the page fault handler.  The code that has faulted may hold any lock, so none
+ * is taken here, and force_sig() is left to a task work.
+ */
 static void asi_kill_later(struct asi_session *session)
 {
 	/* A kernel thread has no way to user mode, nor do signals kill it. */
@@ -139,8 +147,10 @@ static void asi_kill_later(struct asi_session *session)
 }
 
 /*
- * Code that mapped code was patched to go to: slots of kprobes, trampolines of ftrace
- * and BPF, thunks.  What was patched does not know, so it can't be blamed.
+ * Is this an instruction fetch from kernel or module code?  The kernel patches code that
+ * a domain maps to jump to code that the domain may not map: slots of kprobes,
+ * trampolines of ftrace and BPF, thunks.  The owner of the domain can't know, so such a
+ * fetch ends the session whatever the fault policy is.
  */
 static bool asi_is_code(unsigned long address, unsigned long error_code)
 {
@@ -150,15 +160,18 @@ static bool asi_is_code(unsigned long address, unsigned long error_code)
 }
 
 /*
- * A page fault in the kernel.  In a domain, the entry code has left that already, and
- * the frame says that the return goes back there, which asi_reenter() does not do when
- * the session has an error.  Of the fault policies only %ASI_FAULT_ABORT ends it so:
- * whoever may not have what he has asked for stays restricted.
+ * Called by handle_page_fault() for each page fault in kernel mode while there are
+ * domains, with interrupts off.  If the fault was in a domain, error_entry has loaded the
+ * kernel's page table and marked the frame, for which regs_interrupted_asi() asks.
+ * error_return then calls asi_reenter(), which goes back to the domain unless the session
+ * has an error.  Of the fault policies only %ASI_FAULT_ABORT sets one; with the others
+ * the session stays restricted.
  *
- * The frame does not say so if an NMI or a machine check has hit the entry code of this
- * fault before that has looked at CR3, and has not gone back to the domain, since
- * asi_destroy() has ended the session.  What the kernel allows is repeated then, on its
- * page table like all that follows.
+ * In one case the frame of a fault in a domain is not marked: an NMI or #MC has
+ * interrupted the entry code before it looked at CR3, and has returned to it on the
+ * kernel's page table, because asi_destroy() had ended the session.  If the kernel's page
+ * table allows the access, it is repeated on that page table, on which the task runs
+ * until asi_exit().
  */
 enum asi_fault_action __asi_fault(struct pt_regs *regs, unsigned long error_code,
 				  unsigned long address)
@@ -176,8 +189,8 @@ enum asi_fault_action __asi_fault(struct pt_regs *regs, unsigned long error_code
 		return ASI_FAULT_RETRY;
 
 	/*
-	 * The TLB may have had an old entry that allows less, as it may for the
-	 * kernel.  The fault has removed it.
+	 * A spurious fault, like those that spurious_kernel_fault() handles: the TLB had
+	 * an old entry that allowed less.  The fault has removed that entry.
 	 */
 	if (asi_allows(asi->pgt, address, error_code))
 		return ASI_FAULT_RETRY;
@@ -218,7 +231,10 @@ static const char *asi_permissions(struct pg_table *pgt, unsigned long address)
 	return prot & _PAGE_RW ? "rwx" : "r-x";
 }
 
-/* As the oops has shown the kernel's table.  Behind an empty entry, or a large leaf, is 0. */
+/*
+ * Print the entries of the domain's page table for @address, as dump_pagetable() prints
+ * those of the kernel's.  Levels below an empty entry or a large leaf are printed as 0.
+ */
 static void asi_show_table(const struct pg_table *pgt, unsigned long address)
 {
 	pgd_t pgd = READ_ONCE(*(pgt->root + pgd_index(address)));
@@ -243,7 +259,10 @@ static void asi_show_table(const struct pg_table *pgt, unsigned long address)
 		 p4d_val(p4d), pud_val(pud), pmd_val(pmd), pte_val(pte));
 }
 
-/* The session is there still: it ends when the task exits. */
+/*
+ * Called by show_fault_oops() for a fault in a domain.  The session keeps the domain
+ * until do_exit() ends it.
+ */
 void __asi_show_fault(unsigned long address)
 {
 	struct asi *asi = current->thread.asi.asi;
@@ -309,7 +328,7 @@ static ssize_t asi_faults_write(struct file *file, const char __user *buf,
 
 	guard(cpus_read_lock)();
 	on_each_cpu(asi_log_clear_this, NULL, true);
-	/* What CPUs that are offline have left; they write nothing now. */
+	/* The logs of offline CPUs, which can't come online before cpus_read_unlock(). */
 	for_each_possible_cpu(cpu)
 		if (!cpu_online(cpu))
 			asi_log_clear(per_cpu_ptr(&asi_log, cpu));

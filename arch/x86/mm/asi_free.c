@@ -17,7 +17,7 @@
 
 #include "asi.h"
 
-/* How often that has happened, for tests. */
+/* How many pages and blocks were freed while a domain mapped them; for KUnit tests. */
 atomic_long_t asi_freed_mapped;
 
 struct asi_freed {
@@ -30,7 +30,10 @@ static int asi_found_leaf(const struct pg_table_leaf *leaf, void *unused)
 	return 1;
 }
 
-/* The domain may be about to go: nothing is used of it but its page table. */
+/*
+ * Called by pg_table_for_each() for each page table, under RCU.  A page table is freed by
+ * RCU, but its domain is not: do not follow pgt->private.
+ */
 static void asi_check_freed(const struct pg_table *pgt, void *arg)
 {
 	static DEFINE_RATELIMIT_STATE(limit, DEFAULT_RATELIMIT_INTERVAL,
@@ -53,7 +56,10 @@ static void asi_check_freed(const struct pg_table *pgt, void *arg)
 	stack_trace_print(entries, nr, 1);
 }
 
-/* Called by the page allocator for pages that become free, in any context but NMI. */
+/*
+ * Probe of the tracepoint mm_page_free, which the page allocator calls for each page or
+ * block that becomes free, in any context but NMI.
+ */
 static void asi_page_free(void *unused, struct page *page, unsigned int order)
 {
 	struct asi_freed f;

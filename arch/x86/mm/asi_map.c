@@ -25,9 +25,9 @@
 #include "asi.h"
 
 /*
- * What the entry code touches before it has left a domain, and after it has gone
- * back, other than the stack: each domain maps it, with no exception.  The harness of
- * the series compares this with the relocations of the code.
+ * The variables that the entry code accesses on the page table of a domain, before it has
+ * left the domain or after it has gone back.  Each domain maps all of them.  Whoever lets
+ * the entry code access another one there has to add it here.
  */
 static const struct asi_entry {
 	const char *name;
@@ -41,17 +41,19 @@ static const struct asi_entry {
 	/* current, and call depth tracking */
 	{ "pcpu_hot", (void *)(unsigned long)&pcpu_hot,
 	  (void *)(unsigned long)(&pcpu_hot + 1), true },
-	/* The stack canary, of whoever called asi_enter(). */
+	/* The stack canary, which the caller of asi_enter() may check in the domain. */
 	{ "fixed_percpu_data", (void *)(unsigned long)&fixed_percpu_data,
 	  (void *)(unsigned long)(&fixed_percpu_data + 1), true },
 };
 
 /*
- * The same, of areas: their page tables are shared, at a level where the kernel never
- * frees one, so that nothing of them can ever be lost.
+ * The areas that each domain maps for the CPU and for the entry code.  Their entries of
+ * @level point to page tables of the kernel, which the kernel never frees.  So a domain
+ * needs no memory to follow a change of the kernel's mapping, and can't lose any of it.
  *
- * The CPU itself needs IDT, GDT, TSS and stacks of its own, which are in the CPU entry area.
- * Read-only data of the kernel is no secret, and constants of the code are in it.
+ * The CPU entry area has what the CPU itself accesses: IDT, GDT, TSS and the exception
+ * stacks.  Read-only data of the kernel is no secret, and includes constants of the entry
+ * code.
  */
 static const struct asi_area {
 	const char *name;
@@ -67,13 +69,13 @@ static const struct asi_area {
 	{ "CPU entry area", CPU_ENTRY_AREA_BASE,
 	  CPU_ENTRY_AREA_BASE + CPU_ENTRY_AREA_MAP_SIZE - 1, PG_TABLE_P4D, P4D_SIZE },
 #ifdef CONFIG_X86_ESPFIX64
-	/* Its entries are global: a domain that lacks them would have them anyway. */
+	/* Its leaves are global, so that the TLB can have them in each domain anyway. */
 	{ "espfix area", ESPFIX_BASE_ADDR, ESPFIX_BASE_ADDR + P4D_SIZE - 1,
 	  PG_TABLE_P4D, P4D_SIZE },
 #endif
 };
 
-/* Memory of a task that a domain maps. */
+/* Stack and task_struct of a task, which asi_map_task() has mapped; under asi_mutex. */
 struct asi_task {
 	struct hlist_node of_asi;
 	struct hlist_node of_task;
@@ -82,7 +84,11 @@ struct asi_task {
 	unsigned long task;
 };
 
-/* A flush is what makes a change of the page table true for the CPUs inside. */
+/*
+ * Called by pg_table after entries of @pgt were removed, restricted or replaced.  The
+ * range does not matter: CPUs leave the domain, and flush all of its PCID when they
+ * return.
+ */
 static void asi_pg_table_flush(struct pg_table *pgt, unsigned long start,
 			       unsigned long end)
 {
@@ -93,8 +99,9 @@ static void asi_pg_table_flush(struct pg_table *pgt, unsigned long start,
 }
 
 /*
- * Does the entry code need something of the range?  While it is a domain's, nobody can
- * take that out of the page table.
+ * Called by pg_table before it unmaps a range of @pgt, or frees @pgt: is it the page
+ * table of a domain, and does the entry code need something of the range?  If so,
+ * pg_table refuses to do that.
  */
 static bool asi_pinned(const struct pg_table *pgt, unsigned long start, unsigned long end)
 {
@@ -141,8 +148,10 @@ static bool asi_same_rights(pgprot_t ours, pgprot_t theirs)
 }
 
 /*
- * Does @pgt map a leaf of the kernel, or what is in the range of it, to the same memory
- * and with the same rights?  A stack that is read-only is worth no more than none.
+ * Called for each leaf of the kernel's page table in the range of @arg.  Return 0 if the
+ * page table of @arg maps the part of the leaf in that range to the same memory with the
+ * same rights, else -ENOENT, which ends the walk.  The rights matter, because the CPU can
+ * no more use a read-only stack than one that is not mapped.
  */
 static int asi_compare_leaf(const struct pg_table_leaf *theirs, void *arg)
 {
@@ -218,8 +227,9 @@ const char *asi_missing(struct pg_table *pgt, unsigned long *addr)
 		const struct asi_area *a = &asi_entry_areas[i];
 
 		/*
-		 * The pages of each CPU are in the espfix area many thousand times.
-		 * One entry leads to all of it, which asi_map_entry_set() shares.
+		 * Each page of the espfix area is mapped there many thousand times, which
+		 * takes long to compare.  asi_map_entry_set() shares the one P4D entry
+		 * that leads to all of them.
 		 */
 		if (a->start == ESPFIX_BASE_ADDR)
 			continue;
@@ -255,9 +265,10 @@ static int asi_share_percpu(struct pg_table *pgt, const void *start, const void 
 }
 
 /*
- * Before anybody can enter, and while nobody can unmap it any more, since @pgt->private
- * says that it is a domain's.  What follows the kernel by copies of 4 KiB or by tables
- * of the kernel needs no memory for that, and so can't get lost.
+ * Map in @pgt what the entry code needs.  Called by asi_create() and asi_set_pg_table()
+ * before any task can enter @asi.  @pgt->private is @asi already, so that asi_pinned()
+ * lets no one unmap it.  Leaves of 4 KiB and shared page tables of the kernel follow a
+ * change of the kernel's mapping without an allocation, so that a domain can't lose them.
  */
 int asi_map_entry_set(struct asi *asi, struct pg_table *pgt)
 {
@@ -329,14 +340,15 @@ static int asi_map_range(struct asi *asi, const void *addr, size_t size,
  * kmalloc() these can be anybody's.  Use asi_map_pages() to have that refused.
  *
  * The domain maps what the kernel maps there now, with the same permissions, and
- * follows what the kernel changes later; what gets unmapped, like memory that vfree()
- * frees, is not mapped again by itself.  Memory of the direct map stays mapped when it
- * is freed, and the domain reads what the next one has there: call asi_unmap() first.
+ * follows what the kernel changes later; what the kernel unmaps, like memory that vfree()
+ * frees, is not mapped again by itself.  Memory of the direct map stays mapped when it is
+ * freed, and the domain can read what its next owner stores there: call asi_unmap()
+ * first.
  *
  * Context: Process context; sleeps.
  *
- * Return: 0; -EINVAL, -EFAULT if the range is not of kernel memory or nothing is
- * mapped at one of its ends, or -ENOMEM.
+ * Return: 0; -EINVAL if @asi is NULL or the range is in the fixmap, -EFAULT if the range
+ * is not of kernel memory or the kernel maps nothing at one of its ends, or -ENOMEM.
  */
 int asi_map(struct asi *asi, const void *addr, size_t size)
 {
@@ -355,7 +367,7 @@ EXPORT_SYMBOL_GPL(asi_map);
  * @addr: as for asi_map(), and the start of a page
  * @size: in bytes, a multiple of the size of a page
  *
- * Does what asi_map() does with a range that ends where pages end, and refuses others.
+ * As asi_map(), but refuses a range that has only a part of a page in it.
  *
  * Context: Process context; sleeps.
  *
@@ -373,14 +385,14 @@ int asi_map_pages(struct asi *asi, const void *addr, size_t size)
 EXPORT_SYMBOL_GPL(asi_map_pages);
 
 /**
- * asi_map_percpu - map a per-CPU variable in a domain, that of each possible CPU
+ * asi_map_percpu - map a per-CPU variable in a domain, for all possible CPUs
  * @asi: the domain
- * @addr: static, or from alloc_percpu()
- * @size: in bytes, for each CPU
+ * @addr: the variable, static or from alloc_percpu()
+ * @size: of the variable, in bytes
  *
  * Context: Process context; sleeps.
  *
- * Return: as asi_map().
+ * Return: as asi_map().  After an error it may be mapped for some of the CPUs.
  */
 int asi_map_percpu(struct asi *asi, const void __percpu *addr, size_t size)
 {
@@ -401,11 +413,12 @@ EXPORT_SYMBOL_GPL(asi_map_percpu);
 /**
  * asi_map_module - map code and data of a module in a domain, per-CPU data too
  * @asi: the domain
- * @mod: a module that does not go away, as the caller of asi_enter() does not
+ * @mod: a module that can't be unloaded meanwhile; or NULL, as THIS_MODULE is in built-in
+ *	code, which maps nothing
  *
  * Context: Process context; sleeps.
  *
- * Return: as asi_map().
+ * Return: as asi_map().  After an error some of the module may be mapped.
  */
 int asi_map_module(struct asi *asi, struct module *mod)
 {
@@ -439,7 +452,7 @@ static void asi_unmap_range(struct asi *asi, unsigned long start, unsigned long 
 	bool wanted;
 
 	lockdep_assert_held(&asi_mutex);
-	/* Another task's memory may be in the same page. */
+	/* Keep a page that also has a part of the task_struct of another task of @asi. */
 	for (addr = start & PAGE_MASK; addr < end; addr += PAGE_SIZE) {
 		wanted = false;
 		hlist_for_each_entry(t, &asi->tasks, of_asi)
@@ -463,7 +476,7 @@ static void asi_unmap_task(struct asi_task *t, bool unmap)
 	kfree(t);
 }
 
-/* The table goes away with the domain. */
+/* Called by asi_free().  No mapping is removed, because the page table is freed next. */
 void asi_unmap_tasks(struct asi *asi)
 {
 	struct hlist_node *next;
@@ -474,10 +487,11 @@ void asi_unmap_tasks(struct asi *asi)
 }
 
 /*
- * A stack is not freed but given to the next task, so that nothing else would tell
- * the domains.  The next task can't be asked to do without, so this must not fail.  As
- * asi_map_task() has made leaves of 4 KiB it takes no memory either, unless the owner of
- * the domain has shared a table of the kernel there.
+ * Called by exit_thread() in process context: unmap the task from all domains.  The next
+ * task gets the stack while the kernel still maps it, so domains would not notice.  This
+ * must not fail, because nothing keeps the stack from being used again.  To unmap leaves
+ * of 4 KiB, which asi_map_task() has made, takes no memory.  If the owner of a domain has
+ * shared page tables of the kernel there, pg_table_unmap_nofail() waits for memory.
  */
 void __asi_exit_thread(struct task_struct *tsk)
 {
@@ -497,12 +511,13 @@ void __asi_exit_thread(struct task_struct *tsk)
  * asi_map_task - map stack and task_struct of this task in a domain
  * @asi: the domain
  *
- * To be called once before the first asi_enter() of the task.  They are unmapped
- * when the task exits, and what asi_map() has mapped of the same pages is, too.
+ * Call this before the first asi_enter() of the task; another call does nothing.  Whole
+ * pages are mapped, which can have parts of other task_structs in them.  The pages are
+ * unmapped when the task exits, even if asi_map() was called for some of them.
  *
  * Context: Process context; sleeps.
  *
- * Return: 0, -EINVAL, -ENOMEM.
+ * Return: 0, -EINVAL if @asi is NULL, or -ENOMEM.
  */
 int asi_map_task(struct asi *asi)
 {
@@ -530,7 +545,10 @@ int asi_map_task(struct asi *asi)
 		}
 	}
 
-	/* A larger copy around them could get lost when the kernel breaks its own down. */
+	/*
+	 * In leaves of 4 KiB: when the kernel breaks down a large leaf, a copy of that
+	 * leaf is lost if there is no memory for a page table.
+	 */
 	err = asi_share(asi->pgt, t->stack, t->stack + THREAD_SIZE, PG_TABLE_4K);
 	if (!err)
 		err = asi_share(asi->pgt, t->task, t->task + arch_task_struct_size, PG_TABLE_4K);
@@ -544,8 +562,8 @@ int asi_map_task(struct asi *asi)
 EXPORT_SYMBOL_GPL(asi_map_task);
 
 /*
- * The image but for what the kernel has given back of it, and goes on mapping there: other
- * people's memory by now.
+ * Map the kernel image, but for the parts that the kernel has freed after boot and still
+ * maps at their addresses in the image: that memory has other owners.
  */
 static int asi_share_image(struct pg_table *pgt)
 {
@@ -569,7 +587,7 @@ static int asi_share_image(struct pg_table *pgt)
 		start = holes[i].end;
 	}
 
-	/* What nobody has wanted of the brk has never been reserved. */
+	/* The brk area behind _brk_end was never reserved, and is free memory. */
 	return asi_share(pgt, start, _brk_end, PG_TABLE_LEAF);
 }
 
@@ -577,16 +595,15 @@ static int asi_share_image(struct pg_table *pgt)
  * asi_map_kernel - map what ordinary kernel code uses all the time
  * @asi: the domain
  *
- * The kernel image with its variables, static per-CPU variables, the struct pages of
- * all memory that there is now, KASAN's shadow, and the part of the fixmap with the local
- * APIC.  With asi_map_task() and the data it works on, code runs with few
- * faults; debugfs' asi/faults tells which remain.  Among the variables are some that
- * can be called secrets, like the per-CPU states of the random number generator.
- * Memory that was allocated, of whatever kind, is not mapped.
+ * This is the kernel image with its variables, static per-CPU variables, the struct pages
+ * of all memory that is present now, KASAN's shadow, and the part of the fixmap with the
+ * local APIC.  Code that has this, asi_map_task() and its own data mapped causes few
+ * faults; asi/faults in debugfs shows them.  Some variables can be called secrets, like
+ * the per-CPU states of the random number generator.  No allocated memory is mapped.
  *
  * Context: Process context; sleeps.
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0, -EINVAL if @asi is NULL, or -ENOMEM, with some of this mapped.
  */
 int asi_map_kernel(struct asi *asi)
 {
@@ -607,7 +624,10 @@ int asi_map_kernel(struct asi *asi)
 	if (err)
 		return err;
 
-	/* The local APIC, to send interrupts.  Its page can't be copied, as all of the fixmap. */
+	/*
+	 * The local APIC, to send interrupts.  It is in the fixmap, where leaves can't be
+	 * copied, see arch_pg_table_may_copy(): share the page table with it.
+	 */
 	if (!x2apic_enabled()) {
 		err = pg_table_share(asi->pgt, &kernel_pg_table, APIC_BASE & PMD_MASK,
 				     (APIC_BASE & PMD_MASK) + PMD_SIZE, PG_TABLE_PMD);
@@ -642,8 +662,9 @@ EXPORT_SYMBOL_GPL(asi_map_kernel);
  *
  * Context: Process context, interrupts on; sleeps.
  *
- * Return: 0; -EINVAL, -EFAULT, -ENOMEM; or -ENOENT if the entry code needs it.  Then
- * nothing has changed.
+ * Return: 0; or with nothing changed, -EINVAL if @asi is NULL or the range is at the
+ * fixmap, -EFAULT if the range is not of kernel memory, -ENOENT if the entry code needs
+ * some of it, -ENOMEM.
  */
 int asi_unmap(struct asi *asi, const void *addr, size_t size)
 {
@@ -664,7 +685,10 @@ int asi_unmap(struct asi *asi, const void *addr, size_t size)
 }
 EXPORT_SYMBOL_GPL(asi_unmap);
 
-/* Would @asi's page table let pass what has faulted?  For fault handlers. */
+/*
+ * Called by __asi_fault(): does @pgt allow the access to @address that has faulted with
+ * @error_code?  Accesses to user memory are never allowed, since no domain maps any.
+ */
 bool asi_allows(struct pg_table *pgt, unsigned long address, unsigned long error_code)
 {
 	struct pg_table_leaf leaf;
@@ -675,7 +699,10 @@ bool asi_allows(struct pg_table *pgt, unsigned long address, unsigned long error
 	if (error_code & ~(X86_PF_PROT | X86_PF_WRITE | X86_PF_INSTR))
 		return false;
 
-	/* No older entry is to blame if a present page can't be read: SMAP does not allow it. */
+	/*
+	 * A kernel page that is present can always be read.  This is SMAP, and no old
+	 * entry of the TLB, so that the access would fault again for ever.
+	 */
 	if (error_code == X86_PF_PROT)
 		return false;
 

@@ -2,9 +2,9 @@
 /*
  * Address space isolation: CR3 and the TLB.
  *
- * A domain has a PCID for each ASID of the kernel, in the class of its type.  What
- * the PCID holds is worth keeping as long as it is of the same domain, and nothing
- * was removed from the domain's page table or from the kernel's since.
+ * A domain has a PCID for each ASID of the kernel, in the class of its type.  The
+ * translations in the TLB for a PCID are kept as long as they are of the same domain, and
+ * nothing was removed since, neither from the domain's page table nor from the kernel's.
  */
 #include <linux/asi.h>
 #include <linux/cpumask.h>
@@ -23,9 +23,9 @@ EXPORT_PER_CPU_SYMBOL_GPL(asi_cr3);
 DEFINE_PER_CPU(struct asi_cpu, asi_cpu);
 
 /*
- * How often this CPU has flushed kernel addresses from one PCID and left it to
- * others to do the same for theirs.  Each CPU has its own, because to flush for
- * all CPUs means to interrupt all of them.
+ * Counts flushes of kernel addresses on this CPU that are for the kernel's current PCID
+ * only, see asi_kernel_flush().  If it has changed, asi_make_cr3() flushes the PCID of
+ * the domain.  It is per CPU, since a flush on all CPUs runs on each of them, by an IPI.
  */
 DEFINE_PER_CPU(u64, asi_kernel_gen) = 1;
 
@@ -34,9 +34,10 @@ static_assert(CR3_NR_CLASSES << CR3_CLASS_SHIFT <= CR3_PCID_USER);
 
 #ifdef CONFIG_DEBUG_ASI_TLB
 /*
- * A second record, made where things happen and not where they are decided: of what
- * a PCID was flushed, and which removals have been completed since.  It works without
- * PCID as well, as if there were one.
+ * A second record, to check the decisions of asi_make_cr3(): as of which generation and
+ * which kernel flush the PCID of a class and an ASID was last flushed, and for which
+ * domain.  asi_debug_noflush() compares it with the removals that are complete.  Without
+ * PCID, what asi_make_cr3() would decide with PCID is checked.
  */
 struct asi_shadow {
 	u64 id;
@@ -45,8 +46,9 @@ struct asi_shadow {
 };
 
 static DEFINE_PER_CPU(struct asi_shadow, asi_shadow[CR3_NR_CLASSES][TLB_NR_DYN_ASIDS]);
+/* The number of calls of asi_debug_kernel_flush_begin(). */
 static atomic64_t asi_kernel_flushes;
-/* As of the last one that has been completed. */
+/* The number of the last of these flushes that is complete on all CPUs. */
 static u64 asi_kernel_flushed;
 
 static __always_inline void asi_debug_flush(struct asi *asi, u16 asid, u64 gen)
@@ -73,10 +75,13 @@ static __always_inline void asi_debug_noflush(struct asi *asi, u16 asid)
 	instrumentation_end();
 }
 
-/* What the page table had lost by generation @gen, no CPU may use any more. */
+/* Called by asi_flush(): no CPU may use what was removed up to generation @gen. */
 static void asi_debug_removed(struct asi *asi, u64 gen)
 {
-	/* One that overtakes another is no harm: less is found. */
+	/*
+	 * Not atomic: a smaller @gen can overwrite a larger one of another CPU.  The
+	 * check is weaker then, but never warns without a reason.
+	 */
 	if (gen > READ_ONCE(asi->removed_gen))
 		WRITE_ONCE(asi->removed_gen, gen);
 }
@@ -88,7 +93,7 @@ u64 asi_debug_kernel_flush_begin(void)
 
 void asi_debug_kernel_flush_end(u64 flush)
 {
-	/* One that overtakes another is no harm: less is found. */
+	/* Not atomic, for the reason given in asi_debug_removed(). */
 	if (flush > READ_ONCE(asi_kernel_flushed))
 		WRITE_ONCE(asi_kernel_flushed, flush);
 }
@@ -99,13 +104,13 @@ static inline void asi_debug_removed(struct asi *asi, u64 gen) { }
 #endif
 
 /**
- * asi_make_cr3 - get ready to go to the page table of a domain
+ * asi_make_cr3 - prepare to load the page table of a domain
  * @asi: the domain of the session of this task
  *
- * The caller writes CR3 next, and touches nothing but the stack after that: the C
- * functions with asi_write_cr3(), the entry code on its own.
+ * The caller writes CR3 next, and accesses nothing but the stack after that.  asi_enter()
+ * and __asi_resume() use asi_write_cr3() for it, the entry code has an instruction.
  *
- * An interrupt of whatever kind finds in asi_cr3 what it needs to get out:
+ * The entry code of each exception, NMI or interrupt finds in asi_cr3 how to leave:
  *
  *	         @kernel  @domain  CR3
  *	before   any      0        kernel
@@ -114,13 +119,13 @@ static inline void asi_debug_removed(struct asi *asi, u64 gen) { }
  *	         kernel   domain   kernel	asi_unload()
  *	after    kernel   0        kernel
  *
- * One that arrives while CR3 is the kernel's touches none of the three, since it
- * compares CR3 with @domain.
+ * The entry code compares CR3 with @domain.  If CR3 is the kernel's, the entry code
+ * changes none of the three.
  *
  * Context: Interrupts off until CR3 is written, on the kernel's page table.
  *
- * Return: what to write to CR3; 0 if the domain is being destroyed, and the CPU has
- * to stay where it is.
+ * Return: what to write to CR3; or 0 if the domain is being destroyed, and the CPU has to
+ * stay on the kernel's page table.
  */
 noinstr unsigned long asi_make_cr3(struct asi *asi)
 {
@@ -133,14 +138,15 @@ noinstr unsigned long asi_make_cr3(struct asi *asi)
 	struct asi_tlb *tlb = raw_cpu_ptr(&asi_cpu.tlb[class][asid]);
 	unsigned long cr3 = cr3_build(asi->root, pcid, 0, false);
 
-	/* As switch_mm_irqs_off() has built it, LAM and all. */
+	/* As switch_mm_irqs_off() has built it, with LAM, but to load without a flush. */
 	raw_cpu_write(asi_cr3.kernel,
 		      __native_read_cr3() | (has_pcid ? CR3_NOFLUSH : 0));
+	/* An NMI on this CPU that finds @domain set needs a valid @kernel. */
 	barrier();
 	raw_cpu_write(asi_cr3.domain, cr3);
 	/*
-	 * Pairs with smp_mb() in asi_flush(): either that sees @domain and
-	 * interrupts this CPU, or this sees @dead and the generation.
+	 * Pairs with smp_mb() in asi_flush(): either asi_flush() sees @domain and
+	 * interrupts this CPU, or this CPU sees @dead and the new generation.
 	 */
 	smp_mb();
 	if (unlikely(READ_ONCE(asi->dead))) {
@@ -168,10 +174,10 @@ noinstr unsigned long asi_make_cr3(struct asi *asi)
 }
 
 /**
- * asi_unload - go to the kernel's page table
+ * asi_unload - load the kernel's page table, if this CPU is in a domain
  *
- * What CR3 says is the truth: the handler of an NMI that has come between
- * asi_make_cr3() and the write of CR3 finds @domain set, and must leave it so.
+ * CR3 decides, and not asi_cr3.domain: if an NMI comes between asi_make_cr3() and the
+ * write of CR3, its handler finds asi_cr3.domain set, and must not clear it.
  *
  * Context: Interrupts off.
  *
@@ -185,6 +191,7 @@ noinstr bool asi_unload(void)
 		return false;
 
 	native_write_cr3(raw_cpu_read(asi_cr3.kernel));
+	/* An NMI on this CPU needs @domain as long as CR3 is the domain's. */
 	barrier();
 	raw_cpu_write(asi_cr3.domain, 0);
 
@@ -193,7 +200,7 @@ noinstr bool asi_unload(void)
 
 static void asi_flush_ipi(void *unused)
 {
-	/* The way back to the domain looks at the generations. */
+	/* The entry code has left the domain; asi_make_cr3() sees what has changed. */
 }
 
 static bool asi_is_inside(int cpu, void *data)
@@ -220,7 +227,10 @@ void asi_flush(struct asi *asi)
 	guard(asi_suspended)();
 
 	gen = pg_table_generation(asi->pgt);
-	/* Pairs with smp_mb() in asi_make_cr3(). */
+	/*
+	 * The new generation, or @dead, is visible before CPUs are asked whether they are
+	 * in the domain.  Pairs with smp_mb() in asi_make_cr3().
+	 */
 	smp_mb();
 	on_each_cpu_cond(asi_is_inside, asi_flush_ipi, asi, true);
 	asi_debug_removed(asi, gen);

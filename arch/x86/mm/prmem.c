@@ -27,13 +27,13 @@
 
 #include "../../../mm/prmem.h"
 
-/* What a translation is the sum of: allowed if all levels allow it, or not. */
+/* Rights that every level has to give, and a prohibition for which one level suffices. */
 #define PRMEM_ALL_LEVELS	(_PAGE_RW | _PAGE_USER)
 #define PRMEM_ANY_LEVEL		_PAGE_NX
 
 /*
- * Where in memory protected memory may be, by numbers of 2 MiB pieces: few of the
- * entries that there are need a closer look.
+ * Which 2 MiB of physical memory may have protected memory in them, by their number
+ * modulo PRMEM_PLACES.  Most entries of page tables need no closer look then.
  */
 #define PRMEM_PLACES		4096
 static DECLARE_BITMAP(prmem_places, PRMEM_PLACES);
@@ -121,15 +121,15 @@ static bool prmem_is_loaded(const pgd_t *root)
 }
 
 /*
- * Nobody is in the middle of a write when this runs.  So a window whose page table is
- * loaded is one that was left open.  The CPUs themselves say what they have loaded.
+ * Is this the page table of a window that is closed?  The machine is stopped, and no CPU
+ * is stopped in the middle of a write.  So a window that a CPU has in CR3 was left open.
  */
 static bool prmem_is_closed_window(struct prmem_walk *w)
 {
 	return w->mm && prmem_is_writer(w->mm) && !prmem_is_loaded(w->root);
 }
 
-/* Memory of a pool, before that is protected, can be written where it is used. */
+/* Is this the view of a pool that is not protected yet, and so rightly writable? */
 static bool prmem_is_open_view(unsigned long addr, unsigned long pfn, unsigned long nr)
 {
 	if (!is_vmalloc_addr((void *)addr))
@@ -192,7 +192,7 @@ static void prmem_walk_entry(struct prmem_walk *w, pte_t entry, unsigned int shi
 	shift -= ilog2(PTRS_PER_PTE);
 	for (i = 0; i < PTRS_PER_PTE; i++) {
 		entry = READ_ONCE(table[i]);
-		/* The same as before, and that was nothing: espfix and KASAN have many. */
+		/* As the last entry, which led to nothing: espfix and KASAN have many. */
 		if (pte_same(entry, last) && leaves == w->found->leaves)
 			continue;
 
@@ -223,7 +223,7 @@ static void prmem_walk_root(struct prmem_check *found, const pgd_t *root,
 	}
 }
 
-/* The page table for user space, if there is one of its own. */
+/* Walk the page table that PTI has for user space, if there is one. */
 static void prmem_walk_user_root(struct prmem_check *found, pgd_t *kernel,
 				 struct mm_struct *mm)
 {
@@ -234,13 +234,13 @@ static void prmem_walk_user_root(struct prmem_check *found, pgd_t *kernel,
 		return;
 
 	/*
-	 * Nobody goes to user space in this mm any more, and the entry of the LDT is
-	 * what it was before the tables behind it were freed.
+	 * An mm without users does not return to user space any more, and its entry for
+	 * the LDT may lead to tables that have been freed.
 	 */
 	if (!atomic_read(&mm->mm_users))
 		return;
 
-	/* No window is to be in this one. */
+	/* No mm is passed, because a window in this table is a violation in any case. */
 	prmem_walk_root(found, kernel_to_user_pgdp(kernel), NULL, done);
 #endif
 }
@@ -251,11 +251,11 @@ static void prmem_walk_pg_table(const struct pg_table *pgt, void *found)
 }
 
 /*
- * All CPUs come here, with interrupts off, and the last one walks.  It reads what the page-table
- * walker of any CPU may read at any time on its own account, without a
- * lock: so there are tables behind all entries, and none is freed before
- * the entry that leads to it is cleared, wherever those who are at it have been
- * stopped.  A root leaves pgd_list before it is freed, and its mm after that.
+ * stop_machine() calls this on all CPUs, with interrupts off, and the last one walks.  It
+ * reads what the MMU of any CPU may read at any time, without a lock.  So there are
+ * tables behind all entries, and none is freed before the entry that leads to it is
+ * cleared, wherever those who change page tables have been stopped.  A root is taken off
+ * pgd_list before it is freed, and its mm is freed after that.
  */
 static int prmem_walk_all(void *data)
 {
@@ -288,7 +288,7 @@ static int prmem_walk_all(void *data)
 
 	pg_table_for_each(prmem_walk_pg_table, found);
 
-	/* What a CPU starts with. */
+	/* The page table that a CPU loads first when it is started. */
 	if (real_mode_header)
 		prmem_walk_root(found, __va(real_mode_header->trampoline_pgd), NULL,
 				init_mm.pgd);
@@ -316,11 +316,11 @@ int prmem_check(struct prmem_check *result)
 	if (prmem_unprotected)
 		return -ENODEV;
 
-	/* Before the mutex, in which those who start a CPU may want some memory. */
+	/* Before prmem_mutex, which a callback of CPU hotplug may take to get memory. */
 	cpus_read_lock();
-	/* Tables of memory that is being removed are freed before they are cleared. */
+	/* Memory removal frees page tables before it clears the entries for them. */
 	get_online_mems();
-	/* Nobody is about to give memory back. */
+	/* So that no block is being given back. */
 	scoped_guard(mutex, &prmem_mutex) {
 		atomic_set(&prmem_cpus_stopped, 0);
 		stop_machine_cpuslocked(prmem_walk_all, result, cpu_online_mask);

@@ -50,11 +50,11 @@ struct mm_struct *temporary_mm_loaded(void)
 }
 
 /**
- * temporary_mm_is_loaded - is this the temporary mm that this CPU runs on?
- * @mm: a temporary mm
+ * temporary_mm_is_loaded - does CR3 of this CPU have the root of an mm?
+ * @mm: any mm
  *
- * For those who decide by the answer whether a window has to be closed.  The answer
- * comes from CR3, which nobody can write to, and not from cpu_tlbstate.loaded_mm.
+ * For code that decides by the answer whether a window has to be closed.  Unlike
+ * cpu_tlbstate.loaded_mm, CR3 can't be changed by a write to memory.
  *
  * Context: Any; the answer is stable while preemption is off.
  *
@@ -66,19 +66,25 @@ bool temporary_mm_is_loaded(struct mm_struct *mm)
 }
 
 /*
- * What CR3 was before the outermost window of this CPU was opened.  Whatever
- * cpu_tlbstate and the mms say, this is what it has to be when the window is closed.
+ * The value that CR3 had before the outermost window of this CPU was opened.  When that
+ * window is closed CR3 has to have it again, whatever cpu_tlbstate says.  For the
+ * exceptions see temp_mm_check_cr3().
  */
 static DEFINE_PER_CPU(unsigned long, temp_mm_cr3);
 
-/* The same for those that are open within it: how many, and the root each goes back to. */
+/*
+ * The windows that are open within the outermost one: how many, and for each of them the
+ * root that CR3 has to have when it is closed.  A window that nests deeper is taken for
+ * forged when it is closed.
+ */
 #define TEMP_MM_MAX_NESTED	8
 static DEFINE_PER_CPU(unsigned int, temp_mm_nested);
 static DEFINE_PER_CPU(unsigned long [TEMP_MM_MAX_NESTED], temp_mm_outer_roots);
 
 /*
- * Somebody has changed what tells which mm is loaded, or what a task's mm is.  This may
- * be a writer of protected memory who holds a lock that the console takes.
+ * Count and log that memory was overwritten which says what mm this CPU has loaded, or
+ * what mm a task has.  The log is deferred, since the caller may be about to close a
+ * window and hold a lock that the console takes.
  */
 static noinline __cold void temp_mm_forged(const char *what)
 {
@@ -90,7 +96,10 @@ static noinline __cold void temp_mm_forged(const char *what)
 				what, smp_processor_id(), current->comm, current->pid);
 }
 
-/* No task runs on a temporary mm, so the mm of this task is a way back unless it is one. */
+/*
+ * The mm that this CPU can go on with: that of the current task, or init_mm if the task
+ * has none.  No task has a temporary mm, so a task that seems to have one was forged.
+ */
 static struct mm_struct *temp_mm_home(void)
 {
 	struct mm_struct *mm = current->mm;
@@ -99,8 +108,10 @@ static struct mm_struct *temp_mm_home(void)
 }
 
 /*
- * Load init_mm, without a look at cpu_tlbstate.  Another CPU may be busy forging it:
- * then its contents do not matter, and that CR3 has the kernel's root does.
+ * Load init_mm by a write to CR3.  initialize_tlbstate_and_flush() writes CR3 once more,
+ * with the root of cpu_tlbstate.loaded_mm, which another CPU may have forged meanwhile.
+ * So CR3 is checked at the end: it has to have the kernel's root, whatever cpu_tlbstate
+ * says by then.
  */
 static noinline __cold void temp_mm_load_init(void)
 {
@@ -112,8 +123,9 @@ static noinline __cold void temp_mm_load_init(void)
 }
 
 /*
- * Get off whatever is loaded, by writing CR3, and from there on to @home.  No window is
- * open after that, whoever forges what meanwhile.
+ * Leave all windows of this CPU by loading init_mm, and go on from there to @home.  CR3
+ * ends up with the root of @home or with that of init_mm, even if another CPU goes on
+ * forging cpu_tlbstate.
  */
 static noinline __cold void temp_mm_escape(struct mm_struct *home)
 {
@@ -130,9 +142,9 @@ static noinline __cold void temp_mm_escape(struct mm_struct *home)
 }
 
 /*
- * A temporary mm is said to be loaded when a window is opened.  This is so if the new
- * window is within another one, which is what CR3 says then.  If not, this CPU has not
- * loaded it.
+ * A window is being opened while cpu_tlbstate says that @outer, a temporary mm, is
+ * loaded.  If CR3 agrees, the new window is within that of @outer.  If not, this CPU has
+ * not loaded @outer, and loaded_mm was forged.  Returns the mm to go back to.
  */
 static noinline __cold struct mm_struct *temp_mm_outer(struct mm_struct *outer)
 {
@@ -159,12 +171,16 @@ static noinline __cold struct mm_struct *temp_mm_outer(struct mm_struct *outer)
 }
 
 /*
- * A window has been closed, and CR3 is not what it was before the outermost one of this
- * CPU.  That is right if it has the root of init_mm, in place of an mm that was held
- * lazily; or that of the window that the closed one was in; and if only the PCID is
- * another one.  Else it has what somebody wants it to have, and that may be a window:
- * @temp itself, if the switch was told that init_mm, where to go back to, was loaded.  Then
- * the switch has left this CPU in the mm_cpumask() of @temp.
+ * The window of @temp was closed, and CR3 is not what it was before the outermost window
+ * of this CPU was opened.  That is right if CR3 has
+ *
+ *  - the root of init_mm, which is loaded in place of an mm that was held lazily,
+ *  - the root of the window that the closed one was in, or
+ *  - the same root as before the outermost window, with another PCID.
+ *
+ * Otherwise the mm to go back to was forged, and a window may be open.  This may even be
+ * that of @temp, if loaded_mm was forged so that switch_mm_irqs_off() found that nothing
+ * was to be switched.  In that case this CPU is still in mm_cpumask(@temp).
  */
 static noinline __cold void temp_mm_check_cr3(struct mm_struct *temp)
 {
@@ -209,10 +225,14 @@ struct mm_struct *temp_mm_task_is_temporary(void)
 }
 
 #ifdef CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION
-/* The outermost temporary mm was loaded in a domain. */
+/* Was the task in a domain when the outermost window of this CPU was opened? */
 static DEFINE_PER_CPU(bool, temp_mm_restricted);
 
-/* Before all else: the domain need not map what is touched next, nor the loaded mm. */
+/*
+ * Leave the domain of the task, before anything else: a domain need not map what opening
+ * a window touches, such as the mm that is loaded.  Only for the outermost window there
+ * can be a domain to go back to.
+ */
 static __always_inline void temp_mm_suspend(void)
 {
 	bool restricted = asi_suspend();
@@ -221,7 +241,11 @@ static __always_inline void temp_mm_suspend(void)
 		__this_cpu_write(temp_mm_restricted, restricted);
 }
 
-/* The question is no way around asi_resume(), which does not let anything run ahead. */
+/*
+ * Go back to the domain when the outermost window was closed.  asi_resume() is called in
+ * any case, with false where there is no domain: what follows must not run ahead of it
+ * by speculation, which a branch around it would allow.
+ */
 static __always_inline void temp_mm_resume(void)
 {
 	if (static_branch_unlikely(&asi_key))
@@ -251,33 +275,33 @@ struct mm_struct *use_temporary_mm_irqs_off(struct mm_struct *temp)
 	VM_WARN_ON_ONCE(!cpumask_empty(mm_cpumask(temp)));
 
 	/*
-	 * Counted until unuse_temporary_mm(), also where preempt_disable() counts
-	 * nothing: schedule() and do_exit() look at the count in any case, and
-	 * close the window.
+	 * The window counts in preempt_count() until unuse_temporary_mm(), also in a
+	 * kernel where preempt_disable() counts nothing: schedule() and do_exit() look
+	 * at the count in any kernel, and find by it that there is a window to close.
 	 */
 	preempt_count_inc();
 	barrier();
 
 	/*
-	 * A lazily held mm must not be restored: its owner may exit meanwhile,
-	 * and this CPU would be on it without being lazy, so without anybody
-	 * who cares.  init_mm is where a kernel thread can always go back to.
+	 * An mm that this CPU holds lazily must not be restored: the switch back would
+	 * load it without making this CPU lazy again, and its last task may exit
+	 * meanwhile.  A kernel thread can always go back to init_mm.
 	 */
 	if (__this_cpu_read(cpu_tlbstate_shared.is_lazy))
 		prev = &init_mm;
 	else
 		prev = __this_cpu_read(cpu_tlbstate.loaded_mm);
 
-	/* What to go back to is in ordinary memory.  CR3 is not. */
+	/* loaded_mm is in ordinary memory and may be forged, so CR3 is kept as well. */
 	if (unlikely(prev->context.flags & BIT(MM_CONTEXT_TEMPORARY)))
 		prev = temp_mm_outer(prev);
 	else
 		__this_cpu_write(temp_mm_cr3, __read_cr3());
 
 	/*
-	 * DR7 alone disarms all four breakpoints.  cpu_dr7 keeps the value to
-	 * go back to, and arch_install_hw_breakpoint() changes only that one
-	 * while a temporary mm is loaded.
+	 * DR7 alone disarms all four breakpoints.  cpu_dr7 keeps the value that is
+	 * written back at the end.  While a temporary mm is loaded, those who install
+	 * and remove breakpoints change cpu_dr7 and leave DR7 alone.
 	 */
 	if (hw_breakpoint_active())
 		set_debugreg(DR7_FIXED_1, 7);
@@ -332,15 +356,17 @@ static __always_inline void temp_mm_close(struct mm_struct *temp, struct mm_stru
 
 	temp_mm_resume();
 
-	/* Interrupts are off, so there is nothing to make up for. */
+	/* Need not be preempt_enable(): with interrupts off nothing can preempt here. */
 	barrier();
 	preempt_count_dec();
 }
 
 /*
- * When @temp is to be closed, another mm is said to be loaded.  If CR3 says that it is
- * @temp, then so it is.  If not, the caller does not nest its windows, or has slept: what
- * is loaded has its own end, and what is not has no count any more.
+ * The window of @temp is to be closed, but cpu_tlbstate says that another mm is loaded.
+ * If CR3 has the root of @temp, loaded_mm was forged, and the window is closed.  If not,
+ * the caller has a bug: it has not nested its windows, or has slept.  Nothing is done
+ * then: a window that is open is closed by its own unuse_temporary_mm(), and one that is
+ * not open has no count in preempt_count() any more.
  */
 static noinline __cold void temp_mm_close_by_cr3(struct mm_struct *temp, struct mm_struct *prev)
 {
@@ -350,7 +376,7 @@ static noinline __cold void temp_mm_close_by_cr3(struct mm_struct *temp, struct 
 	temp_mm_forged("the loaded mm");
 	this_cpu_write(cpu_tlbstate.loaded_mm, temp);
 	temp_mm_close(temp, prev);
-	/* The switch does not, if another CPU has been faster with the next forged value. */
+	/* If loaded_mm was forged again, the switch has not cleared this CPU's bit. */
 	cpumask_clear_cpu(smp_processor_id(), mm_cpumask(temp));
 }
 
@@ -393,9 +419,9 @@ void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev)
 }
 
 /*
- * Is there a window, for temp_mm_leave()?  If CR3 does not have what is said to be loaded
- * then that is forged, and there may be one.  A domain has a root of its own, and no
- * window is opened in one.
+ * Does temp_mm_leave() have to close a window?  If CR3 does not have the root of
+ * loaded_mm, then loaded_mm is forged and a window may be open.  In a domain CR3 has the
+ * root of the domain, and no window is open.
  */
 static bool temp_mm_any_open(void)
 {
@@ -431,13 +457,13 @@ static const char * const temp_mm_leaves[TEMP_MM_NR_LEAVES] = {
  * temp_mm_leave - close the windows of a task that leaves them open
  * @how: what the task is about to do
  *
- * For those that a task can't get past: __schedule(), where it finds that preemption is
- * counted as off, do_exit() and make_task_dead(), and the way to user mode, if it finds
- * TIF_TEMP_MM.  None of them costs anything without a window.  The task goes on with
- * its own mm, and what it had to go back to is forgotten; so is its way back to a
- * domain, if it was in one.
+ * Called where no task gets past: by __schedule(), if preemption is counted as off; by
+ * do_exit() and make_task_dead(), likewise; and on the way to user mode, if TIF_TEMP_MM
+ * is set.  The task goes on with its own mm.  The mms that its windows were to go back
+ * to are forgotten, and if it has a session in a domain, the session ends.
  *
- * Context: The task that leaves.
+ * Context: The task that leaves.  Interrupts may be on or off; with %TEMP_MM_EXITS they
+ * are on afterwards if a window was open.
  */
 void temp_mm_leave(enum temp_mm_leave how)
 {
@@ -467,7 +493,7 @@ void temp_mm_leave(enum temp_mm_leave how)
 	pr_warn_ratelimited("temp_mm: %s[%d] %s in a window, opened by %pS; closed\n",
 			    current->comm, current->pid, temp_mm_leaves[how], (void *)opener);
 
-	/* Whoever sleeps gets its count from __schedule(). */
+	/* For a task that sleeps __schedule() itself sets the preemption count right. */
 	if (how != TEMP_MM_SLEEPS)
 		preempt_count_set(PREEMPT_ENABLED);
 	if (how == TEMP_MM_EXITS)
@@ -476,16 +502,17 @@ void temp_mm_leave(enum temp_mm_leave how)
 
 /**
  * temporary_mm_changed - the page tables of a temporary mm have changed
- * @mm: the mm, not loaded on any CPU
+ * @mm: the temporary mm
  * @start: first address with a change
  * @end: end of the addresses with a change
  *
- * The next load of @mm, on whatever CPU, flushes all that this CPU may have
- * cached of it.  Nobody has to be interrupted, and nothing flushed now.
+ * The next load of @mm, on any CPU, flushes all that the CPU has cached of @mm.  So no
+ * CPU is interrupted, and nothing is flushed now: a CPU that has @mm loaded may go on
+ * with what it has cached until it loads @mm again.
  *
  * The increment of the generation is a full barrier.  It pairs with the locked
- * cpumask_set_cpu() before the read of tlb_gen in switch_mm_irqs_off().  The range
- * is for the form without CONFIG_TEMP_MM, which has to flush it.
+ * cpumask_set_cpu() before the read of tlb_gen in switch_mm_irqs_off().  @start and @end
+ * are for kernels without CONFIG_TEMP_MM, where this function flushes the range.
  */
 void temporary_mm_changed(struct mm_struct *mm, unsigned long start,
 			  unsigned long end)
@@ -545,14 +572,14 @@ bool arch_temp_mm_prot_ok(pgprot_t prot)
  */
 bool arch_temp_mm_pfn_ok(unsigned long pfn)
 {
-	/* The direct map begins with all of the first megabyte. */
+	/* The direct map has the ISA range, so pfn_range_is_mapped() says yes to it. */
 	if (pfn >= PFN_DOWN(ISA_START_ADDRESS) && pfn < PFN_DOWN(ISA_END_ADDRESS))
 		return false;
 
 	return pfn_range_is_mapped(pfn, pfn + 1);
 }
 
-/* Not between its sections, nor what was there for init: that is free memory. */
+/* Text, constants and data; not gaps between sections and init memory that was freed. */
 static bool in_kernel_image(unsigned long va)
 {
 	return core_kernel_text(va) || is_kernel_rodata(va) || is_kernel_core_data(va);

@@ -15,7 +15,7 @@
 
 #include "ima.h"
 
-/* A record is a few hundred bytes; what does not fit any more is lost. */
+/* A record is a few hundred bytes; the end of an area where none fits is lost. */
 #define IMA_POOL_REFILL	(16 * PAGE_SIZE)
 
 struct pmalloc_pool *ima_pool __ro_after_init;
@@ -28,7 +28,7 @@ int ima_nr_digests __ro_after_init;
 
 struct ima_unprotected ima_unprotected __ima_history;
 
-/* What is to be copied into the next record. */
+/* Digests and data of the next record, used with ima_extend_list_mutex held. */
 static u8 ima_draft[WR_BATCH_BYTES] __aligned(sizeof(u64));
 
 /* What a record begins with; then come the digests, and the data of the fields. */
@@ -44,7 +44,7 @@ struct ima_record {
  */
 int __init ima_init_pool(void)
 {
-	/* IMA tries again, with another hash algorithm. */
+	/* init_ima() calls ima_init() again if it has failed. */
 	if (ima_pool)
 		return 0;
 
@@ -70,7 +70,7 @@ void *ima_keep(const void *src, size_t size)
 	return copy && !wr_memcpy(copy, src, size) ? copy : NULL;
 }
 
-/* With a 0 behind it: a string that comes from another kernel may have none. */
+/* Has room for a 0 behind the data: a string handed over by kexec may have none. */
 static size_t ima_data_size(u32 len)
 {
 	return ALIGN((size_t)len + 1, sizeof(u64));
@@ -88,12 +88,12 @@ static size_t ima_digests_size(void)
 
 /**
  * ima_plan_record - prepare to make a record of an entry
- * @plan: how large it is, and its fields
+ * @plan: receives the size of the record and of each field
  * @entry: the entry
  *
- * An entry is in ordinary memory, where a length can change at any time, and lead
- * to memory that is not there.  So it is copied before the window is open, and each
- * length is read once.
+ * An entry is in ordinary memory, where a length can be forged at any time, and the copy
+ * may fault then.  So digests, and data unless they are too large, are copied to
+ * ima_draft before the window is open, and each length is read once.
  *
  * Context: With the list's mutex held.
  */
@@ -122,7 +122,7 @@ void ima_plan_record(struct ima_record_plan *plan, const struct ima_template_ent
 	}
 }
 
-/* Nobody reads it yet, and no lock was taken in the batch: interrupts may come. */
+/* This may call wr_relax(): no lock was taken in the batch, and nobody reads @dst yet. */
 static int ima_copy_long(void *dst, const u8 *src, size_t len)
 {
 	size_t piece, done;
@@ -137,7 +137,7 @@ static int ima_copy_long(void *dst, const u8 *src, size_t len)
 	return result;
 }
 
-/* Too much for an edit, which has interrupts off. */
+/* Copy the data of a record that is too large for wr_edit_bytes(). */
 static int ima_copy_data(void *data, size_t room, int nr, const struct ima_record_plan *plan,
 			 const struct ima_template_entry *entry)
 {
@@ -238,7 +238,7 @@ struct ima_queue_entry *ima_begin_record(const struct ima_template_entry *entry)
 	size_t size;
 	int result;
 
-	/* At most twice: but for templates that get ready, nobody else allocates. */
+	/* At most twice, unless a template that is set up takes the memory. */
 	for (;;) {
 		ima_plan_record(&plan, entry);
 		size = READ_ONCE(plan.size);
@@ -266,9 +266,9 @@ struct ima_queue_entry *ima_begin_record(const struct ima_template_entry *entry)
  * ima_add_ordinary - add an entry to the list as it is, in ordinary memory
  * @entry: the entry, of which there can be no record
  *
- * The evidence comes first.  What is at the end of the list from here on is not
- * protected, and neither is what follows, until ima_protect_rest() has made up for
- * that: otherwise who can write to this entry could take those behind it off the list.
+ * A measurement must not be lost, even if it can't be protected.  All entries that follow
+ * are added in ordinary memory as well, until ima_protect_rest() has replaced them by
+ * records: whoever can write to this entry could take those behind it off the list.
  *
  * The entry does not get into the hash table, since ordinary memory must not say that
  * something has been measured already.
@@ -296,8 +296,8 @@ int ima_add_ordinary(struct ima_template_entry *entry)
 		result = prlist_add_tail_rcu(&qe->later, &ima_measurements);
 	} else {
 		/*
-		 * The end of the list is protected, and says which entry is the last one.
-		 * What that entry says of its neighbours does not matter.
+		 * The last entry is in ordinary memory, but the head of the list, which
+		 * leads to it, is protected.  The links of that entry are not relied on.
 		 */
 		qe->later.next = &ima_measurements;
 		qe->later.prev = last;
@@ -329,11 +329,11 @@ free:
 /*
  * Put a record in the place of the first entry that is not protected.
  *
- * Where that entry is, and how many there are is protected.
- * The link to the next one is not: who forges it decides which entries that are not
- * protected yet stay on the list, and what they say; he could change these anyway.
- * But all that is written to is protected memory that was found by way of protected
- * memory, and there are no more rounds than there were entries.
+ * ima_unprotected, which is protected, says where that entry is and how many there are.
+ * The link to the next entry is in ordinary memory.  To forge it changes which entries
+ * that are not protected yet stay on the list, and these can be changed anyway.  But only
+ * protected memory is written to, which is found through protected memory, and there are
+ * no more rounds than there were entries.
  */
 static int ima_protect_first(void)
 {
@@ -350,7 +350,7 @@ static int ima_protect_first(void)
 
 	result = wr_assign(qe->later.next, next);
 	result |= wr_assign(qe->later.prev, prev);
-	/* A release: a reader sees the record as a whole.  He may be at the old entry, too. */
+	/* A release: readers see all of the record, or are still at the old entry. */
 	result |= wr_assign(prev->next, &qe->later);
 	if (next == &ima_measurements) {
 		result |= wr_assign(ima_measurements.prev, &qe->later);
@@ -363,7 +363,7 @@ static int ima_protect_first(void)
 	wr_end();
 	WARN_ON_ONCE(result);
 
-	/* Readers hold no lock between two entries, so that it is never freed. */
+	/* Never freed, since readers keep a pointer to an entry without a lock. */
 	kmemleak_not_leak(old);
 
 	return 0;
@@ -404,7 +404,7 @@ static const struct file_operations ima_unprotected_ops = {
 
 /**
  * ima_show_unprotected - create the file that says how much of the list is not protected
- * @dir: that of IMA, in securityfs
+ * @dir: the directory of IMA in securityfs
  *
  * Return: 0 or a negative error.
  */

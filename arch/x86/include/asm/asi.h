@@ -13,7 +13,7 @@
  */
 #define X86_CSX_ASI_BIT		31
 
-/* asi_reenter()'s argument */
+/* For asi_reenter(): what has interrupted the domain.  Part of enum asi_count, too. */
 #define ASI_EVENT_INTERRUPT	0
 #define ASI_EVENT_PARANOID	1
 
@@ -34,12 +34,13 @@ struct asi;
 struct task_struct;
 
 /*
- * What CR3 has to do with a domain on this CPU.  The entry code reads it on
- * the domain's page table, so each domain maps it.
+ * How the entry code finds out whether this CPU is in a domain, and leaves it.  It reads
+ * this on the domain's page table, so each domain maps it.
  *
- * @domain is what a read of CR3 gives in the domain, and 0 when CR3 is certainly
- * not a domain's.  It is set before CR3 and cleared after CR3.  @kernel is what
- * to write to leave the domain, and valid while @domain is not 0.
+ * @domain is what a read of CR3 gives in the domain.  It is set before CR3 becomes the
+ * domain's, and set to 0 after CR3 has become the kernel's again.  So in between CR3 can
+ * be either, and has to be compared with @domain.  @kernel is what to write to CR3 to
+ * leave the domain.  It is valid while @domain is not 0.
  */
 struct asi_cr3 {
 	unsigned long domain;
@@ -66,8 +67,9 @@ unsigned long asi_reenter(unsigned int event);
 /**
  * asi_restricted - is this CPU on the page table of a domain?
  *
- * Context: Any.  Stable for the task that asks.  An NMI that has come between the two
- * steps of entering or leaving finds true, and the kernel's page table.
+ * Context: Any.  The answer stays the same for the task that asks, across preemption and
+ * migration.  An NMI that hits while CR3 is about to become a domain's, or has just
+ * become the kernel's, finds true although it runs on the kernel's page table.
  *
  * Return: true from asi_enter() to asi_exit(), but not in what interrupts the task, while
  * the session is suspended, or after it was ended.
@@ -80,8 +82,9 @@ static __always_inline bool asi_restricted(void)
 /**
  * asi_suspend - leave the domain for something that needs the kernel's table
  *
- * The session goes on: asi_resume() takes the task back.  In between it may
- * sleep and migrate.  Pairs nest; an inner one does nothing.
+ * The session goes on: asi_resume() takes the task back to the domain.  In between the
+ * task may sleep and migrate.  Pairs nest: an inner pair finds the task outside of the
+ * domain, and leaves it there.
  *
  * Context: Any.
  *
@@ -96,9 +99,9 @@ static __always_inline bool asi_suspend(void)
  * asi_resume - go back to the domain that asi_suspend() has left
  * @restricted: what asi_suspend() has returned
  *
- * Nothing happens if the session has ended in between.  While there are domains, what
- * follows does not run ahead of this, not even by speculation: no caller may branch
- * around it, not even where @restricted is false.
+ * If the session has ended in between, the task stays on the kernel's page table.  While
+ * there are domains, this is a speculation barrier as well, also if @restricted is false:
+ * no caller may branch around it.
  *
  * Context: The task that called asi_suspend().
  */
@@ -122,9 +125,9 @@ static inline void asi_end_session(void)
 }
 
 /*
- * The task comes back to its domain after it has slept, if it was there before.  It is
- * the same task that passes both, so this needs no more than asi_suspend(); and what
- * is not built in leaves no trace in __schedule().
+ * __schedule() calls asi_schedule_out() first and asi_schedule_in() last.  A task that
+ * was in a domain leaves it, and goes back when it is scheduled in again.  The session of
+ * the task remembers that in between, so __schedule() needs no variable for it.
  */
 static __always_inline void asi_schedule_out(void)
 {
@@ -138,20 +141,26 @@ static __always_inline void asi_schedule_in(void)
 		__asi_schedule_in();
 }
 
-/* A session does not survive a change of the mm behind its back. */
+/*
+ * Called by switch_mm_irqs_off() before it changes CR3.  The scheduler and temporary mms
+ * have left the domain before.  Any other change of the mm ends the session.
+ */
 static __always_inline void asi_switch_mm(void)
 {
 	if (asi_restricted())
 		__asi_switch_mm(_RET_IP_);
 }
 
-/* What CR3 is, if it is @kernel_cr3 outside of domains. */
+/* The value of CR3 on this CPU, for a caller that knows what it is outside of domains. */
 static inline unsigned long asi_current_cr3(unsigned long kernel_cr3)
 {
 	return asi_restricted() ? raw_cpu_read(asi_cr3.domain) : kernel_cr3;
 }
 
-/* The user's CR3 is made from the current one, which must be the kernel's. */
+/*
+ * Called by arch_exit_to_user_mode_prepare().  Page table isolation makes the user's CR3
+ * from the current one, which must be the kernel's for that.
+ */
 static inline void asi_exit_to_user(void)
 {
 	if (static_branch_unlikely(&asi_key))
@@ -164,9 +173,13 @@ static inline void asi_exit_thread(struct task_struct *tsk)
 		__asi_exit_thread(tsk);
 }
 
-/* A kernel address was flushed from the current PCID only. */
 DECLARE_PER_CPU(u64, asi_kernel_gen);
 
+/*
+ * Called when this CPU flushes a kernel address from the kernel's current PCID only, or
+ * comes online and may have missed that.  PCIDs of domains are flushed on this CPU before
+ * they are used again.
+ */
 static inline void asi_kernel_flush(void)
 {
 	if (static_branch_unlikely(&asi_key))
@@ -212,7 +225,10 @@ asi_fault(struct pt_regs *regs, unsigned long error_code, unsigned long address)
 
 void __asi_show_fault(unsigned long address);
 
-/* For the oops of a page fault: in which domain was it, and is that why? */
+/*
+ * Called by show_fault_oops(): if the fault was in a domain, print which one, and what
+ * the domain and the kernel allow at @address.
+ */
 static __always_inline void asi_show_fault(struct pt_regs *regs, unsigned long address)
 {
 	if (static_branch_unlikely(&asi_key) && regs_interrupted_asi(regs))
@@ -220,10 +236,14 @@ static __always_inline void asi_show_fault(struct pt_regs *regs, unsigned long a
 }
 
 /*
- * In a domain even what has turned interrupts off behind lockdep's back may fault.
- * irqentry_exit() goes by the flags in the frame, so what lockdep believed is lost,
- * unless it is remembered as for an NMI.  The frame need not say that it was in a
- * domain, see __asi_fault().
+ * Called by exc_page_fault() before irqentry_enter(); the result is for
+ * asi_fault_restore_irqs() after irqentry_exit().  Code in a domain can fault after it
+ * has turned interrupts off by raw_local_irq_disable(), so that lockdep takes them to be
+ * on.  irqentry_enter() tells lockdep that they are off.  irqentry_exit() does not undo
+ * that, because they are off in the frame.  asi_fault_restore_irqs() undoes it, as
+ * irqentry_nmi_exit() does.
+ *
+ * regs_interrupted_asi() is not asked, since it may be false, see __asi_fault().
  */
 static __always_inline bool asi_fault_irqs_on(struct pt_regs *regs)
 {
@@ -277,7 +297,7 @@ static inline void asi_switch_mm(void) { }
 static inline void asi_exit_to_user(void) { }
 static inline void asi_exit_thread(struct task_struct *tsk) { }
 
-/* Not even an empty function: gcc compiles its callers in another way then. */
+/* A macro, since gcc compiles the callers of an empty inline function differently. */
 #define asi_kernel_flush()	do { } while (0)
 
 static inline u64 asi_debug_kernel_flush_begin(void) { return 0; }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the bits of CR3 are, and the function that makes it for an mm or a domain.
+ * The layout of CR3, and the functions that make its value for an mm or a domain.
  *
- *  [63]     do not flush what the TLB has of this PCID
+ *  [63]     do not flush the TLB entries of this PCID
  *  [62:61]  LAM
- *  [51:12]  the root; bit 12 is set in PTI's user tables and in no other
- *  [11]     PCID: user table of PTI
- *  [10:8]   PCID: class; 0 is the kernel, others are types of domains
- *  [2:0]    PCID: kPCID, the ASID plus one
+ *  [51:12]  the root; with PTI built in, bit 12 is set for PTI's user page tables only
+ *  [11]     PCID: user page table of PTI
+ *  [10:8]   PCID: class; 0 is that of the kernel, the others are for types of domains
+ *  [2:0]    PCID: the ASID plus one
  *
- * Without PCID, [11:0] are 0 and each write flushes.
+ * Without PCID, [11:0] are 0, and each write of CR3 flushes all that is not global.
  */
 #ifndef _ASM_X86_CR3_H
 #define _ASM_X86_CR3_H
@@ -29,7 +29,7 @@
  * @class: 0 to %CR3_NR_CLASSES - 1
  * @asid: 0 to %TLB_NR_DYN_ASIDS - 1
  *
- * Return: the PCID, never 0: PCID 0 is for those who know nothing of PCIDs.
+ * Return: the PCID.  It is never 0, see kern_pcid().
  */
 static __always_inline u16 cr3_pcid(unsigned int class, u16 asid)
 {

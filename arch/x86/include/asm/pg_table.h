@@ -16,23 +16,25 @@
 #include <asm/paravirt.h>
 
 /*
- * The memory of an entry in a table that a pg_table owns: a copy, and one that
- * takes over whatever the source has there from now on.  No leaf of the kernel has
- * these bits: they belong to userfaultfd and to soft dirty tracking.
+ * Software bits of entries in tables that a pg_table owns.  PG_ENTRY_COPY is set in
+ * leaves that were taken from the source; PG_ENTRY_FOLLOW in leaves that also become
+ * whatever the source has there later.  No leaf of the kernel has these bits: they
+ * belong to userfaultfd and to soft-dirty tracking.
  */
 #define PG_ENTRY_COPY		_PAGE_SOFTW2
 #define PG_ENTRY_FOLLOW		_PAGE_SOFTW3
 
-/* Set by the CPU at any time, and says nothing about the translation. */
+/* Bits that the CPU sets at any time, and that say nothing about the translation. */
 #define PG_ENTRY_IGNORE		(_PAGE_ACCESSED | _PAGE_DIRTY)
 
-/* What an entry of a pg_table can't have, whatever its source has. */
+/* Bits that a leaf of the source loses when it is copied; pg_table_map() refuses them. */
 #define PG_ENTRY_STRIP		(_PAGE_GLOBAL | _PAGE_USER | PG_ENTRY_COPY | PG_ENTRY_FOLLOW)
 
 /*
- * How an entry is stored that follows an empty one.  For those who walk page tables
- * this is an empty entry too, since Xeon Phis may set both bits of one that is
- * empty; but not this one without the other.
+ * How an entry is stored that follows an empty entry of the source.  pte_none() and the
+ * like take it for empty: they ignore the accessed and the dirty bit, which an erratum of
+ * Xeon Phi can set in an empty entry.  This relies on that never being the dirty bit
+ * alone.
  */
 #define PG_ENTRY_FOLLOW_NONE	_PAGE_DIRTY
 
@@ -46,7 +48,7 @@ static inline unsigned long pg_table_first_addr(void)
 	return -1UL << __VIRTUAL_MASK_SHIFT;
 }
 
-/* The order of a root: if bit 12 of CR3 says "user", that of a root is clear. */
+/* With PTI a root takes two pages, so that bit 12, set in user CR3s, is clear in it. */
 #define PG_TABLE_ROOT_ORDER	PGD_ALLOCATION_ORDER
 
 /* Roots of Xen PV have to be pinned, and belong to an mm. */
@@ -133,7 +135,7 @@ static inline pgprot_t pg_entry_prot(int level, pteval_t e)
 	}
 }
 
-/* A protection in the form that it has in a leaf of 4 KiB. */
+/* The protection of the leaf @e of @level, in the form of a leaf of 4 KiB. */
 static inline pgprot_t pg_entry_prot_4k(int level, pteval_t e)
 {
 	pgprot_t prot = pg_entry_prot(level, e);
@@ -141,7 +143,7 @@ static inline pgprot_t pg_entry_prot_4k(int level, pteval_t e)
 	return level > PG_LEVEL_4K ? pgprot_large_2_4k(prot) : prot;
 }
 
-/* And the other way round. */
+/* A leaf of @level, with the protection @prot in the form of a leaf of 4 KiB. */
 static inline pteval_t pg_entry_mk_leaf(int level, unsigned long pfn, pgprot_t prot)
 {
 	if (level > PG_LEVEL_4K)
@@ -169,7 +171,7 @@ static inline pteval_t pg_entry_part(int level, pteval_t e, unsigned int index)
 	return pte_val(pfn_pte(pfn, prot));
 }
 
-/* As seen by the CPU: forbidden if one level forbids it. */
+/* The entry @e as the CPU sees it, with what the entry @upper above it forbids. */
 static inline pteval_t pg_entry_restrict(pteval_t e, pteval_t upper)
 {
 	if (!(upper & _PAGE_RW))

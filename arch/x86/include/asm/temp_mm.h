@@ -25,9 +25,10 @@ void temporary_mm_changed(struct mm_struct *mm, unsigned long start,
  * mm_set_temporary - declare an mm to be a temporary mm
  * @mm: an mm that no task runs on and no CPU has loaded
  *
- * To be called once, before the first use_temporary_mm(@mm).  The mark tells
- * an inner unuse_temporary_mm() that the mm it returns to is itself temporary
- * and that hardware breakpoints have to stay off.
+ * To be called once, before the first use_temporary_mm(@mm).  The mark is how
+ * temporary_mm_loaded() knows that a window is open.  So the unuse_temporary_mm() of an
+ * inner window sees that it goes back to an outer one, and that hardware breakpoints
+ * have to stay off.
  */
 static inline void mm_set_temporary(struct mm_struct *mm)
 {
@@ -39,16 +40,20 @@ static inline bool mm_is_temporary(struct mm_struct *mm)
 	return test_bit(MM_CONTEXT_TEMPORARY, &mm->context.flags);
 }
 
-/* Who has opened the outermost of the windows in which a caller's code runs. */
+/*
+ * For the log of temp_mm_leave(): the @caller of the temporary_mm_lend() that has set
+ * TIF_TEMP_MM on this CPU, or 0.
+ */
 DECLARE_PER_CPU(unsigned long, temporary_mm_opener);
 
 /*
- * A caller's code runs in the window from here to temporary_mm_unlend(), and may forget
- * to close it.  The way to user mode finds that by the flag; schedule() and do_exit()
- * by the count of preemption.  @prev is what use_temporary_mm() has returned: if it is
- * temporary, then an outer window has the flag already.
+ * Called after use_temporary_mm() by functions that return to their caller with the
+ * window open.  Until temporary_mm_unlend() the caller's own code runs in the window, and
+ * may forget to close it.  The way to user mode finds a forgotten window by TIF_TEMP_MM,
+ * schedule() and do_exit() find it by the preemption count.
  *
- * Interrupts are off.
+ * @prev is what use_temporary_mm() has returned.  If it is temporary, the window is in
+ * an outer one, and the flag is left to that one.  Interrupts are off.
  */
 static __always_inline void temporary_mm_lend(struct mm_struct *prev, unsigned long caller)
 {
@@ -100,14 +105,14 @@ unsigned long arch_temp_mm_pfn_of(const void *addr);
 #include <asm/debugreg.h>
 #include <asm/tlbflush.h>
 
-/* What text poking needs, and no more: interrupts off, never nested. */
+/* Without CONFIG_TEMP_MM only text poking calls this: interrupts off, never nested. */
 static inline struct mm_struct *use_temporary_mm(struct mm_struct *temp)
 {
 	struct mm_struct *prev;
 
 	lockdep_assert_irqs_disabled();
 
-	/* Restoring a lazily held mm would leave the CPU on it, not lazy. */
+	/* Go to init_mm first: a lazily held mm would be restored without being lazy. */
 	if (this_cpu_read(cpu_tlbstate_shared.is_lazy))
 		leave_mm();
 

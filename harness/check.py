@@ -92,6 +92,9 @@ def keep(path):
 
 
 # FILE_PATH_CHANGES asks whether MAINTAINERS needs an update: the case get_maintainer knows.
+# Headers of macros for the assembler, which checkpatch reads as C: a block of its output about one is no objection if it
+# is of one of these types.
+ASSEMBLER = re.compile(r"\A(CHECK|ERROR|WARNING):(SPACING|CAMELCASE|LINE_SPACING): .*\n#\d+: FILE: arch/x86/entry/calling\.h:\d+:")
 CHECKPATCH = ["--strict", "--no-signoff", "--quiet", "--no-summary", "--show-types", "--ignore", "FILE_PATH_CHANGES"]
 
 
@@ -106,9 +109,15 @@ def checkpatch(ctx, name):
     folder = BUILD / threading.current_thread().name
     folder.mkdir(parents=True, exist_ok=True)
     why = silent(["perl", ctx.base / "scripts/checkpatch.pl", *CHECKPATCH, patch], cwd=folder)
+    why = objections(why) if why else None
     if not why:
         keep(before)
     return why
+
+
+def objections(output):
+    """What of checkpatch's @output is to be taken for what it says, or None."""
+    return "\n\n".join(block for block in output.split("\n\n") if not ASSEMBLER.match(block.strip())).strip() or None
 
 
 def kernel_doc(ctx):

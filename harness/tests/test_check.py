@@ -34,6 +34,14 @@ class Checkpatch(unittest.TestCase):
         self.assertEqual(self.asked(), 1)
         self.assertEqual(self.asked(), 0)
 
+    def test_assembler_in_a_header(self):
+        said = "CHECK:SPACING: spaces preferred around that '%' (ctx:WxV)\n#68: FILE: {}:306:\n+\tmovq\t%rax, %rbx\n \t    \t^\n"
+        ours, other = said.format("arch/x86/entry/calling.h"), said.format("mm/temp_mm.c")
+        self.assertIsNone(check.objections(ours + "\n" + ours))
+        self.assertEqual(check.objections(ours + "\n" + other + "\n" + ours), other.strip())
+        worse = ours.replace("CHECK:SPACING", "WARNING:TYPO_SPELLING")
+        self.assertEqual(check.objections(worse), worse.strip())
+
     def test_something_to_say(self):
         self.assertEqual(self.asked("ERROR:SPACING"), 2)
 

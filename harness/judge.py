@@ -26,6 +26,7 @@ SUITES = {
 }
 PARSING = threading.Lock()
 TIMESTAMP = re.compile(r"^\[ *\d+\.\d+\] ")
+HEADER_ENDS = re.compile(r"# Subtest:|1\.\.\d|(not )?ok ")
 # The harness and the kernel write down the command line, which has the names of all that is looked for.
 COMMAND_LINE = re.compile(r"^\$ |^(\[ *\d+\.\d+\] )?((Kernel c|C)ommand line:|Unknown kernel command line parameters)")
 
@@ -142,6 +143,24 @@ def leaves(test, path=()):
             yield (*path, sub.name), sub
 
 
+def whole_headers(lines):
+    """@lines without what stands between "KTAP version" and the name or the plan that belongs right behind it.
+
+    kunit.py takes a header apart that another line of the kernel has come into, as from the calibration of a clock.
+    """
+    kept, header = [], False
+    for line in lines:
+        text = TIMESTAMP.sub("", line).strip()
+        if text.startswith("KTAP version"):
+            header = True
+        elif header and HEADER_ENDS.match(text):
+            header = False
+        elif header:
+            continue
+        kept.append(line)
+    return kept
+
+
 def parse_ktap(path, label):
     """([Group], [what is wrong with the KTAP itself]) as the kernel's own kunit.py sees the log."""
     told = LOGS / f"{label}.kunit"
@@ -151,7 +170,7 @@ def parse_ktap(path, label):
         parser = kunit_parser()
         parser.stdout = type(parser.stdout)(out)
         try:
-            main = parser.parse_run_tests(path.read_text(errors="backslashreplace").splitlines())
+            main = parser.parse_run_tests(whole_headers(path.read_text(errors="backslashreplace").splitlines()))
         except ValueError as err:
             return [], [f"kunit.py cannot read {shown(path)}: {err}"]
     if not main.subtests:

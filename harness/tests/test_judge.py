@@ -99,6 +99,13 @@ class Cases(WithLogs):
         self.assertEqual(report.count(entries), {"pass": 6, "fail": 0, "skip": 1})
         self.assertEqual([e["why"] for e in entries if e["status"] == "skip"], ["needs two CPUs"])
 
+    def test_another_line_in_a_header(self):
+        """Wherever it comes in, it is no failure."""
+        lines = ktap(("alpha", ALPHA), ("alpha_more", MORE))
+        for place in range(len(lines) + 1):
+            entries = self.judge(console(*lines[:place], "tsc: Refined TSC clocksource calibration: 2096.006 MHz", *lines[place:]))
+            self.assertEqual(report.count(entries), {"pass": 6, "fail": 0, "skip": 1}, place)
+
     def test_a_suite_is_missing(self):
         self.assertEqual(self.failures(console(*ktap(("alpha", ALPHA)))), {
             f"selftests.expected:alpha_more.{case}": "did not run; if that is meant: make expected" for case in MORE})

@@ -226,12 +226,12 @@ bool asi_test_again(struct asi_test_look *l, struct hrtimer *timer, struct pt_re
 	return true;
 }
 
-/* Accesses by one instruction that has a name. */
+/* Accesses by one instruction that has a name, and an address that is not the function's. */
 noinline u64 asi_test_read(const u64 *p)
 {
 	u64 val;
 
-	asm volatile(".globl asi_test_read_insn\n"
+	asm volatile("nop\n.globl asi_test_read_insn\n"
 		     "asi_test_read_insn:\n\tmovq (%1), %0" : "=r" (val) : "r" (p) : "memory");
 
 	return val;
@@ -239,7 +239,7 @@ noinline u64 asi_test_read(const u64 *p)
 
 noinline void asi_test_write(u64 *p, u64 val)
 {
-	asm volatile(".globl asi_test_write_insn\n"
+	asm volatile("nop\n.globl asi_test_write_insn\n"
 		     "asi_test_write_insn:\n\tmovq %0, (%1)" :: "r" (val), "r" (p) : "memory");
 }
 

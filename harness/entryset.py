@@ -385,7 +385,7 @@ class Sides:
         cuts = {(site, place) for branches in out.values() for site in branches for place in flow.targets.get(site, [])}
         # Where the question is an alternative, whoever has none has no domains.
         cuts |= {(site, place) for site, places in function.extra.items() if site in flow.following and out.keys() & set(places)
-                 for place in {flow.following[site], *places} - out.keys()}
+                 for place in {flow.following[site], *flow.targets[site]} - out.keys()}
         stops = flow.writes() | swapgs | flow.calls(kernel.leavers)
         unseen = flow.texts.keys() - flow.reachable(starts)
         self.inside = flow.reachable(starts, stops, cuts) | unseen

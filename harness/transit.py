@@ -88,7 +88,7 @@ class Code(Kernel):
         """{(section, site)} of the instructions that an LFENCE takes the place of."""
         return {fields[0] for _, fields in self._pairs(".altinstructions", ALT_INSTR)
                 for section in [self.object.sections[fields[4][0]]]
-                if self.object.data[section.offset + fields[4][1]:][:len(LFENCE)] == LFENCE}
+                if self.object.data.startswith(LFENCE, section.offset + fields[4][1])}
 
 
 class Paths:

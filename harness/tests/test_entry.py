@@ -223,6 +223,12 @@ class OneSide(unittest.TestCase):
         moved = ["mov @other", "nop", "ret", ASK, "je @+2", WRITE, "jmp @+2"]
         self.assertFalse(self.allowed("data after entry other", kernel=Kernel(entry=moved).extra("entry", i1=3)))
 
+    def test_question_that_a_jump_leads_around(self):
+        """Where there are domains, nothing takes the place of the jump."""
+        lines = ["jmp @+4", ASK, "je @+2", WRITE, "mov @other", "ret"]
+        self.assertTrue(self.allowed("data after entry other", kernel=Kernel(entry=lines).extra("entry", i0=1)))
+        self.assertFalse(self.allowed("data after entry other", kernel=Kernel(entry=lines)))
+
     def test_user_mode(self):
         self.assertTrue(self.after("swapgs", "mov @other", "ret"))
         self.assertFalse(self.after("mov @other", "swapgs", "ret"))

@@ -127,8 +127,8 @@ class Weaves(unittest.TestCase):
         self.assertEqual(made.texts([]), [])
 
     def test_what_it_removes_stays_without_it(self):
-        made = self.weave("a\nb\nc\n", "a\nc\n", "a\nc\nd\n")
-        self.assertEqual(made.texts(["p2"]), [b"a\nb\nc\nd\n"])
+        made = self.weave("a\nb\nc\n", "a\nc\n", "a\nc\nx\n")
+        self.assertEqual(made.texts(["p2"]), [b"a\nb\nc\nx\n"])
 
     def test_no_change_without_the_others(self):
         self.assertEqual(self.weave("a\n", "a\nb\n", "a\n").texts(["p1"]), [b"a\nb\n"])

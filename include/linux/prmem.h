@@ -98,9 +98,9 @@ static __always_inline u64 __wr_get(const void *p, size_t size)
 	static_assert(!__same_type(x, void),				\
 		      "the type of the object is not known: use wr_memcpy()")
 
-#define __wr_object_size(type)						\
+#define __wr_object_size(what)						\
 ({									\
-	typeof(type) __wr_o;						\
+	typeof(what) __wr_o;						\
 									\
 	__wr_assert_object(*__wr_o);					\
 	sizeof(*__wr_o);						\

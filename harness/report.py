@@ -169,8 +169,13 @@ class Run:
         meta = self.meta(ended)
         replace_file(self.path, json.dumps({"meta": meta, "entries": clean}, indent=1) + "\n")
         self.written = True
-        replace_file(self.path.with_suffix(".xml"), exchange.junit(self.entries, meta))
-        replace_file(self.path.with_suffix(".kcidb.json"), json.dumps(exchange.kcidb(self.entries, meta, exchange.builds()), indent=1) + "\n")
+        kcidb = exchange.kcidb(self.entries, meta, exchange.builds())
+        try:
+            replace_file(self.path.with_suffix(".xml"), exchange.junit(self.entries, meta))
+            replace_file(self.path.with_suffix(".kcidb.json"), json.dumps(kcidb, indent=1) + "\n")
+        except OSError as err:
+            # What the reserve was for has been written.
+            say(f"{self.path.stem}.xml and .kcidb.json are not there: {err.strerror}")
 
     def __exit__(self, kind, err, _trace):
         if self.written:

@@ -38,7 +38,7 @@ class Weave:
             for place in alive[head + old_begin:head + old_end]:
                 self.lines[place].removed = who
             # Behind the line that it follows, or those that it replaces.
-            before = head + (old_end if old_end > old_begin else old_begin)
+            before = head + old_end
             place = alive[before - 1] + 1 if before else 0
             inserted.append((place, [Line(text, who) for text in new[head + new_begin:head + new_end]]))
         for place, lines in reversed(inserted):

@@ -93,16 +93,25 @@ static size_t ima_digests_size(void)
  *
  * An entry is in ordinary memory, where a length can be forged at any time, and the copy
  * may fault then.  So digests, and data unless they are too large, are copied to
- * ima_draft before the window is open, and each length is read once.
+ * ima_draft before the window is open, and each length is read once.  The template says
+ * where in ima_draft, so it has to be one that is protected.
  *
  * Context: With the list's mutex held.
+ *
+ * Return: 0, or -EINVAL if the template is none of IMA's.
  */
-void ima_plan_record(struct ima_record_plan *plan, const struct ima_template_entry *entry)
+int ima_plan_record(struct ima_record_plan *plan, const struct ima_template_entry *entry)
 {
-	int i, nr = clamp(READ_ONCE(entry->template_desc->num_fields), 0,
-			  IMA_TEMPLATE_NUM_FIELDS_MAX);
-	size_t offset = ima_head_size(entry->template_desc);
+	const struct ima_template_desc *desc = READ_ONCE(entry->template_desc);
+	size_t offset;
+	int i, nr;
 
+	if (!ima_is_template(desc))
+		return -EINVAL;
+
+	plan->desc = desc;
+	nr = desc->num_fields;
+	offset = ima_head_size(desc);
 	plan->size = offset + ima_digests_size();
 	for (i = 0; i < nr; i++) {
 		plan->len[i] = READ_ONCE(entry->template_data[i].len);
@@ -120,6 +129,8 @@ void ima_plan_record(struct ima_record_plan *plan, const struct ima_template_ent
 		memcpy(ima_draft + offset, entry->template_data[i].data, plan->len[i]);
 		offset += size;
 	}
+
+	return 0;
 }
 
 /* This may call wr_relax(): no lock was taken in the batch, and nobody reads @dst yet. */
@@ -181,7 +192,7 @@ int ima_fill_record(struct ima_queue_entry *qe, size_t size,
 	size_t head, offset;
 	int i, result = 0;
 
-	if (!ima_is_template(desc))
+	if (desc != READ_ONCE(plan->desc) || !ima_is_template(desc))
 		return -EINVAL;
 
 	head = ima_head_size(desc);
@@ -240,7 +251,9 @@ struct ima_queue_entry *ima_begin_record(const struct ima_template_entry *entry)
 
 	/* At most twice, unless a template that is set up takes the memory. */
 	for (;;) {
-		ima_plan_record(&plan, entry);
+		result = ima_plan_record(&plan, entry);
+		if (result)
+			return ERR_PTR(result);
 		size = READ_ONCE(plan.size);
 		result = wr_begin();
 		if (result)
@@ -301,9 +314,13 @@ int ima_add_ordinary(struct ima_template_entry *entry)
 		 */
 		qe->later.next = &ima_measurements;
 		qe->later.prev = last;
-		/* Pairs with rcu_dereference() of a reader. */
-		smp_store_release(&last->next, &qe->later);
 		result = wr_assign(ima_measurements.prev, &qe->later);
+		/*
+		 * This comes last, since readers find the entry from here on.  Pairs with
+		 * rcu_dereference() of a reader.
+		 */
+		if (!result)
+			smp_store_release(&last->next, &qe->later);
 	}
 	if (result) {
 		wr_end();
@@ -317,7 +334,7 @@ int ima_add_ordinary(struct ima_template_entry *entry)
 	result |= pratomic_inc(&ima_htable.len);
 	wr_end();
 	WARN_ON_ONCE(result);
-	pr_warn_ratelimited("no memory to protect a measurement: it is on the list, but not protected yet\n");
+	pr_warn_ratelimited("a measurement can't be protected yet: it is on the list, in ordinary memory\n");
 
 	return 0;
 

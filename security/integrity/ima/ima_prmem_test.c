@@ -237,6 +237,15 @@ static void ima_test_forged_entry(struct kunit *test)
 	static struct ima_template_desc fake = {
 		.name = "ima-ng", .fmt = "d-ng|n-ng", .num_fields = 2,
 	};
+	/* With more fields than a plan has room for. */
+	static struct ima_template_desc large = {
+		.name = "ima-ng", .fmt = "d-ng|n-ng",
+		.num_fields = IMA_TEMPLATE_NUM_FIELDS_MAX + 4,
+	};
+	static struct {
+		struct ima_record_plan plan;
+		u32 behind[8];
+	} room;
 	enum { LENGTH, LENGTHS, TEMPLATE, SIZE, DATA_LEN, FORGERIES };
 	int what;
 
@@ -252,7 +261,12 @@ static void ima_test_forged_entry(struct kunit *test)
 		KUNIT_ASSERT_NOT_NULL(test, entry);
 		memcpy(copy, above, sizeof(copy));
 		desc = entry->template_desc;
-		ima_plan_record(&plan, entry);
+		entry->template_desc = &large;
+		memset(&room, 0xa5, sizeof(room));
+		KUNIT_EXPECT_EQ(test, ima_plan_record(&room.plan, entry), -EINVAL);
+		KUNIT_EXPECT_NULL(test, memchr_inv(room.behind, 0xa5, sizeof(room.behind)));
+		entry->template_desc = desc;
+		KUNIT_EXPECT_EQ(test, ima_plan_record(&plan, entry), 0);
 		size = plan.size;
 		KUNIT_ASSERT_EQ(test, wr_begin(), 0);
 		/* It is right below that of the entry before. */

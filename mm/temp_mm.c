@@ -858,10 +858,14 @@ static struct temp_mm *temp_mm_alloc_shared(const char *name, pmd_t **tables, un
 int temp_mm_percpu_init_shared(struct temp_mm_percpu *set, pmd_t **tables, unsigned int nr,
 			       unsigned long *addr)
 {
-	struct temp_mm *shared = temp_mm_alloc_shared(set->name, tables, nr);
+	struct temp_mm *shared;
 	unsigned int cpu;
 	int err;
 
+	if (!hlist_unhashed(&set->node))
+		return temp_mm_refuse(NULL, TEMP_MM_BAD_STATE, _RET_IP_);
+
+	shared = temp_mm_alloc_shared(set->name, tables, nr);
 	if (!shared)
 		return -ENOMEM;
 
@@ -907,11 +911,13 @@ void temp_mm_percpu_changed(struct temp_mm_percpu *set)
  * temp_mm_percpu_exit - free the instances of a set
  * @set: from temp_mm_percpu_init(), and no longer used by anybody
  *
+ * The instances from temp_mm_percpu_init_shared() stay: for them the call is refused.
+ *
  * Context: Process context; sleeps.
  */
 void temp_mm_percpu_exit(struct temp_mm_percpu *set)
 {
-	if (hlist_unhashed(&set->node)) {
+	if (hlist_unhashed(&set->node) || set->shared) {
 		temp_mm_refuse(NULL, TEMP_MM_BAD_STATE, _RET_IP_);
 		return;
 	}

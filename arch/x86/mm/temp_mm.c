@@ -81,6 +81,13 @@ static DEFINE_PER_CPU(unsigned long, temp_mm_cr3);
 static DEFINE_PER_CPU(unsigned int, temp_mm_nested);
 static DEFINE_PER_CPU(unsigned long [TEMP_MM_MAX_NESTED], temp_mm_outer_roots);
 
+/* The outermost window of this CPU is about to be opened. */
+static __always_inline void temp_mm_begin(void)
+{
+	__this_cpu_write(temp_mm_cr3, __read_cr3());
+	__this_cpu_write(temp_mm_nested, 0);
+}
+
 /*
  * Count and log that memory was overwritten which says what mm this CPU has loaded, or
  * what mm a task has.  The log is deferred, since the caller may be about to close a
@@ -165,7 +172,7 @@ static noinline __cold struct mm_struct *temp_mm_outer(struct mm_struct *outer)
 		this_cpu_write(cpu_tlbstate.loaded_mm, home);
 	else
 		temp_mm_load_init();
-	__this_cpu_write(temp_mm_cr3, __read_cr3());
+	temp_mm_begin();
 
 	return this_cpu_read(cpu_tlbstate.loaded_mm);
 }
@@ -296,7 +303,7 @@ struct mm_struct *use_temporary_mm_irqs_off(struct mm_struct *temp)
 	if (unlikely(prev->context.flags & BIT(MM_CONTEXT_TEMPORARY)))
 		prev = temp_mm_outer(prev);
 	else
-		__this_cpu_write(temp_mm_cr3, __read_cr3());
+		temp_mm_begin();
 
 	/*
 	 * DR7 alone disarms all four breakpoints.  cpu_dr7 keeps the value that is
@@ -328,7 +335,9 @@ struct mm_struct *use_temporary_mm_irqs_off(struct mm_struct *temp)
  * that user space has set on an address of its own could match an access to
  * what @temp maps there.
  *
- * Uses nest like function calls, with different mms.
+ * Uses nest like function calls, with different mms, up to eight within the outermost
+ * one.  One that nests deeper is warned about, and when it is closed all are; those
+ * around it are then counted in preempt_count() until the task sleeps.
  *
  * Context: Preemption off.  Any but NMI, where a switch may be under way; kgdb,
  * which stops all CPUs, is on its own.
@@ -365,8 +374,8 @@ static __always_inline void temp_mm_close(struct mm_struct *temp, struct mm_stru
  * The window of @temp is to be closed, but cpu_tlbstate says that another mm is loaded.
  * If CR3 has the root of @temp, loaded_mm was forged, and the window is closed.  If not,
  * the caller has a bug: it has not nested its windows, or has slept.  Nothing is done
- * then: a window that is open is closed by its own unuse_temporary_mm(), and one that is
- * not open has no count in preempt_count() any more.
+ * then: a window that is open is closed by its own unuse_temporary_mm(), and what closes
+ * one that its owner leaves sets preempt_count() right as well.
  */
 static noinline __cold void temp_mm_close_by_cr3(struct mm_struct *temp, struct mm_struct *prev)
 {
@@ -419,18 +428,21 @@ void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev)
 }
 
 /*
- * Does temp_mm_leave() have to close a window?  If CR3 does not have the root of
- * loaded_mm, then loaded_mm is forged and a window may be open.  In a domain CR3 has the
- * root of the domain, and no window is open.
+ * Does temp_mm_leave() have to close a window?  CR3 tells, which can't be forged: it has
+ * the root of a window if it has neither that of the kernel, nor that of the mm which the
+ * task has, or which a kernel thread holds lazily.  In a domain CR3 has the root of the
+ * domain, and no window is open.
  */
 static bool temp_mm_any_open(void)
 {
-	struct mm_struct *mm = this_cpu_read(cpu_tlbstate.loaded_mm);
+	struct mm_struct *active = current->active_mm;
+	unsigned long root = read_cr3_pa();
 
-	if (mm == LOADED_MM_SWITCHING)
+	if (asi_restricted() || root == __pa_symbol(swapper_pg_dir) ||
+	    root == __pa(temp_mm_home()->pgd))
 		return false;
 
-	return mm_is_temporary(mm) || (!asi_restricted() && !temporary_mm_is_loaded(mm));
+	return root != __pa(active->pgd) || mm_is_temporary(active);
 }
 
 /* Leave all windows of this CPU, for temp_mm_leave(). */
@@ -439,9 +451,15 @@ static void temp_mm_close_all(void)
 	struct mm_struct *home = temp_mm_home();
 
 	__this_cpu_write(temp_mm_nested, 0);
-	switch_mm_irqs_off(NULL, home, current);
-	if (temporary_mm_is_loaded(home))
-		return;
+	/*
+	 * Forged, or left there by a switch that has not come to its end.  Nothing says
+	 * whose window it is then, so this CPU stays in the mm_cpumask() of that window.
+	 */
+	if (this_cpu_read(cpu_tlbstate.loaded_mm) != LOADED_MM_SWITCHING) {
+		switch_mm_irqs_off(NULL, home, current);
+		if (temporary_mm_is_loaded(home))
+			return;
+	}
 
 	temp_mm_forged("the loaded mm");
 	temp_mm_escape(home);

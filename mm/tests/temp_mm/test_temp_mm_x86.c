@@ -666,9 +666,9 @@ static bool provoke;
 module_param(provoke, bool, 0444);
 
 /*
- * To sleep in a window is reported, also if the caller has only interrupts off.
- * The harness looks for the report; here it matters that the window is closed at once,
- * and that unuse leaves no preemption count behind.
+ * To sleep in a window is reported, also if the caller has only interrupts off: whoever
+ * runs this looks for "scheduling while atomic" in the log.  The case itself checks that
+ * the window is closed at once, and that unuse leaves no preemption count behind.
  */
 static void temp_mm_test_schedule_inside(struct kunit *test)
 {

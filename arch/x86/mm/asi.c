@@ -151,7 +151,7 @@ static void asi_free(struct asi *asi)
 	mutex_lock(&asi_mutex);
 	asi_unmap_tasks(asi);
 	mutex_unlock(&asi_mutex);
-	asi->pgt->private = NULL;
+	WRITE_ONCE(asi->pgt->private, NULL);
 	pg_table_free(asi->pgt);
 	kfree(asi);
 	static_branch_dec(&asi_key);
@@ -179,7 +179,7 @@ static void asi_use_pg_table(struct asi *asi, struct pg_table *pgt)
 {
 	asi->pgt = pgt;
 	asi->root = pg_table_root(pgt);
-	pgt->private = asi;
+	WRITE_ONCE(pgt->private, asi);
 }
 
 /**
@@ -245,7 +245,7 @@ struct asi *asi_create(struct asi_type *type, const char *name)
 	return asi;
 
 free_table:
-	pgt->private = NULL;
+	WRITE_ONCE(pgt->private, NULL);
 	pg_table_free(pgt);
 free_asi:
 	kfree(asi);
@@ -405,11 +405,14 @@ int asi_set_pg_table(struct asi *asi, struct pg_table *pgt)
 
 	guard(asi_suspended)();
 	might_sleep();
-	if (!asi || !pgt || pgt->ops != &asi_pg_table_ops || pgt->private)
+	if (!asi || !pgt || pgt->ops != &asi_pg_table_ops)
 		return asi_refuse(asi, ASI_BAD_ARG, _RET_IP_);
 
 	/* asi_domains_show() and __asi_exit_thread() use asi->pgt under this mutex. */
 	scoped_guard(mutex, &asi_mutex) {
+		if (pgt->private)
+			return asi_refuse(asi, ASI_BAD_ARG, _RET_IP_);
+
 		if (READ_ONCE(asi->entered) || !hlist_empty(&asi->tasks))
 			return asi_refuse(asi, ASI_BAD_STATE, _RET_IP_);
 
@@ -436,7 +439,7 @@ int asi_set_pg_table(struct asi *asi, struct pg_table *pgt)
 		asi_use_pg_table(asi, pgt);
 	}
 
-	old->private = NULL;
+	WRITE_ONCE(old->private, NULL);
 	pg_table_free(old);
 
 	return 0;
@@ -705,16 +708,21 @@ noinstr void __asi_schedule_in(void)
 	__asi_resume(restricted);
 }
 
-/* Leave the domain for good: asi_reenter() does nothing, asi_exit() returns @err. */
+/*
+ * Leave the domain for good: asi_reenter() does nothing, and asi_exit() returns @err,
+ * unless something has ended the session before.  Interrupts are turned off by the raw
+ * function: the trace hooks of local_irq_save() would run in the domain, which need not
+ * map them.
+ */
 static void asi_cancel(int err)
 {
 	unsigned long flags;
 
-	local_irq_save(flags);
+	raw_local_irq_save(flags);
 	asi_unload();
-	if (current->thread.asi.asi)
+	if (current->thread.asi.asi && !current->thread.asi.err)
 		current->thread.asi.err = err;
-	local_irq_restore(flags);
+	raw_local_irq_restore(flags);
 }
 
 void __asi_end_session(void)

@@ -92,7 +92,7 @@ struct asi_task {
 static void asi_pg_table_flush(struct pg_table *pgt, unsigned long start,
 			       unsigned long end)
 {
-	struct asi *asi = pgt->private;
+	struct asi *asi = READ_ONCE(pgt->private);
 
 	if (asi)
 		asi_flush(asi);

@@ -10,6 +10,7 @@
 #include <linux/prmem.h>
 #include <linux/sched.h>
 #include <linux/temp_mm.h>
+#include <linux/temp_mm_owner.h>
 #include <linux/vmalloc.h>
 
 #include <asm/tlbflush.h>
@@ -138,7 +139,6 @@ static void asi_test_temp_mm_write(struct kunit *test)
 }
 
 struct windows {
-	struct temp_mm *outer, *inner;
 	struct asi_test_look look[4];
 	struct mm_struct *mm[3];
 };
@@ -191,6 +191,34 @@ static void asi_test_temporary_mm(struct kunit *test)
 	temp_mm_free(t[1]);
 }
 
+static void fault_and_sleep_in_window(void *arg)
+{
+	struct temp_mm *t = arg;
+	int count;
+
+	asi_test_read(asi_test_secret);
+	preempt_disable();
+	count = preempt_count();
+	use_temporary_mm(t->mm);
+	/* As __schedule() does it, which then sets the preemption count right. */
+	temp_mm_leave(TEMP_MM_SLEEPS);
+	preempt_count_set(count);
+	preempt_enable();
+}
+
+/* What has ended a session first is what asi_exit() tells. */
+static void asi_test_first_error(struct kunit *test)
+{
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_ABORT);
+	struct temp_mm *t = temp_mm_alloc(1, "asi");
+	struct asi_test_run r;
+
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	asi_test_session(asi, &r, fault_and_sleep_in_window, t);
+	asi_test_expect_aborted(test, asi, &r);
+	temp_mm_free(t);
+}
+
 static void efi_call(void *arg)
 {
 #ifdef CONFIG_EFI
@@ -229,7 +257,7 @@ static void write_protected(void *arg)
 	w->ret = wr_assign(protected, PUBLIC);
 }
 
-/* Nor does it have the metadata of what is protected. */
+/* The domain also lacks the metadata of what is protected. */
 static void asi_test_wr_assign(struct kunit *test)
 {
 	struct asi *asi = asi_test_domain(test, ASI_FAULT_PRESERVE);
@@ -252,6 +280,7 @@ static struct kunit_case asi_write_cases[] = {
 	KUNIT_CASE(asi_test_text_poke_suspended),
 	KUNIT_CASE(asi_test_temp_mm_write),
 	KUNIT_CASE(asi_test_temporary_mm),
+	KUNIT_CASE(asi_test_first_error),
 	KUNIT_CASE(asi_test_efi),
 	KUNIT_CASE(asi_test_wr_assign),
 	KUNIT_CASE(asi_test_nothing_left),

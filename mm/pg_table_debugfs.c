@@ -31,17 +31,51 @@ DEFINE_SHOW_ATTRIBUTE(pg_table_stats);
 /* page_tables, the directory of ptdump; NULL until late_initcall(). */
 static struct dentry *pg_table_dir;
 
+/*
+ * Held by those who take the mutexes of several page tables, followers before sources.
+ * All of them are held for as long as a dump takes.
+ */
+static DEFINE_MUTEX(pg_table_dump_mutex);
+
+/*
+ * Take the mutexes of @pgt, of its source, of the source of that and so on, which keep the
+ * tables that these own.  Returns the last of them.  One that gets a source after this
+ * does not take anything over from it before the mutex is free again.
+ */
+static struct pg_table *pg_table_lock_all(struct pg_table *pgt)
+{
+	struct pg_table *src;
+
+	for (;;) {
+		mutex_lock_nest_lock(&pgt->mutex, &pg_table_dump_mutex);
+		src = READ_ONCE(pgt->source);
+		if (!src)
+			return pgt;
+		pgt = src;
+	}
+}
+
+static void pg_table_unlock_all(struct pg_table *pgt, struct pg_table *last)
+{
+	for (;;) {
+		mutex_unlock(&pgt->mutex);
+		if (pgt == last)
+			return;
+		pgt = pgt->source;
+	}
+}
+
 static int pg_table_dump_show(struct seq_file *m, void *unused)
 {
-	struct pg_table *pgt = m->private;
+	struct pg_table *pgt = m->private, *last;
 
-	/*
-	 * Keeps the tables that @pgt owns.  For the kernel's tables the walk takes the
-	 * locks that it takes for any dump of them.
-	 */
-	guard(mutex)(&pgt->mutex);
-
+	if (mutex_lock_killable(&pg_table_dump_mutex))
+		return -EINTR;
+	/* For the kernel's tables the walk takes the locks that it takes for any dump. */
+	last = pg_table_lock_all(pgt);
 	ptdump_walk_pgd_level_core(m, &init_mm, pgt->root, false, false);
+	pg_table_unlock_all(pgt, last);
+	mutex_unlock(&pg_table_dump_mutex);
 
 	return 0;
 }

@@ -6,8 +6,14 @@
 #include <linux/completion.h>
 #include <linux/debugfs.h>
 #include <linux/delay.h>
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
+#include <linux/mount.h>
+#include <linux/mutex.h>
+#include <linux/seq_file.h>
+#include <linux/uio.h>
 
 #include <asm/fixmap.h>
 
@@ -240,7 +246,8 @@ static void refuse_test_bad_map(struct kunit *test)
 
 static struct {
 	struct pg_table *victim;
-	struct completion done;
+	struct completion begun, done;
+	ssize_t read;
 } race;
 
 static int free_victim(void *unused)
@@ -283,6 +290,64 @@ static void refuse_test_name_of_file(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, IS_ERR_OR_NULL(pgt->file));
 	pg_table_free(pgt);
 }
+
+#ifdef CONFIG_PTDUMP_DEBUGFS
+static int dump_victim(void *unused)
+{
+	struct file_system_type *type = get_fs_type("debugfs");
+	struct vfsmount *mnt = type ? kern_mount(type) : ERR_PTR(-ENODEV);
+	struct iov_iter iter;
+	struct kiocb kiocb;
+	struct file *file;
+	struct kvec vec;
+	char c;
+
+	race.read = -ENODEV;
+	if (IS_ERR(mnt))
+		goto done;
+	file = file_open_root_mnt(mnt, "page_tables/test_dst", O_RDONLY, 0);
+	race.read = PTR_ERR_OR_ZERO(file);
+	if (!race.read) {
+		/* kernel_read() refuses, since files of debugfs have no other way to read. */
+		init_sync_kiocb(&kiocb, file);
+		vec = (struct kvec){ .iov_base = &c, .iov_len = 1 };
+		iov_iter_kvec(&iter, ITER_DEST, &vec, 1, 1);
+		complete(&race.begun);
+		race.read = seq_read_iter(&kiocb, &iter);
+		fput(file);
+	}
+	kern_unmount(mnt);
+done:
+	complete(&race.begun);
+	complete(&race.done);
+
+	return 0;
+}
+
+/* A dump of a follower walks tables of its source, which holds its mutex to remove one. */
+static void refuse_test_dump_of_follower(struct kunit *test)
+{
+	struct pg_table_test *x = test->priv;
+	struct task_struct *task;
+
+	KUNIT_ASSERT_EQ(test, pg_table_share(x->dst, x->src, TEST_BASE, TEST_BASE + SZ_ROOT_,
+					     PG_TABLE_PGD), 0);
+	memset(&race, 0, sizeof(race));
+	init_completion(&race.begun);
+	init_completion(&race.done);
+	mutex_lock(&x->src->mutex);
+	task = kthread_run(dump_victim, NULL, "pg_table_kunit");
+	if (!IS_ERR(task))
+		wait_for_completion(&race.begun);
+	/* A dump of the few tables of @dst takes less. */
+	msleep(300);
+	KUNIT_EXPECT_FALSE(test, completion_done(&race.done));
+	mutex_unlock(&x->src->mutex);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	wait_for_completion(&race.done);
+	KUNIT_EXPECT_EQ(test, race.read, 1);
+}
+#endif
 
 /* To find out whether something is mapped takes the lock for some thousand entries. */
 static void refuse_test_long_walk(struct kunit *test)
@@ -391,6 +456,9 @@ static struct kunit_case refuse_cases[] = {
 	KUNIT_CASE(refuse_test_bad_share),
 	KUNIT_CASE(refuse_test_bad_map),
 	KUNIT_CASE(refuse_test_name_of_file),
+#ifdef CONFIG_PTDUMP_DEBUGFS
+	KUNIT_CASE(refuse_test_dump_of_follower),
+#endif
 	KUNIT_CASE(refuse_test_long_walk),
 	KUNIT_CASE(refuse_test_pinned),
 	KUNIT_CASE(refuse_test_unmap_nofail),

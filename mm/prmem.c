@@ -308,7 +308,8 @@ prmem_check_area(const struct prmem_page *page, const struct prmem_owner *owner,
 
 	offset = ((unsigned long)page->index << PAGE_SHIFT) + offset_in_page(addr);
 	size = (unsigned long)head->nr << PAGE_SHIFT;
-	if (unlikely(offset < READ_ONCE(head->offset)))
+	/* Pairs with smp_store_release() in pmalloc_add_area(): then the flags are there. */
+	if (unlikely(offset < smp_load_acquire(&head->offset)))
 		return PRMEM_FREED;
 
 	if (unlikely(n > size || offset > size - n))

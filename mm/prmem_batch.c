@@ -171,7 +171,15 @@ void wr_end(void)
 	if (unlikely(__this_cpu_read(prmem_outer_batch.depth))) {
 		*b = *this_cpu_ptr(&prmem_outer_batch);
 		__this_cpu_write(prmem_outer_batch.depth, 0);
+		if (!b->corrupt)
+			b->corrupt = corrupt;
 	}
+	/*
+	 * A BUG() must not end the task in the window of another temporary mm, in the
+	 * middle of what is written there.  What was refused has been counted and logged.
+	 */
+	if (unlikely(corrupt) && mm_is_temporary(w.prev))
+		corrupt = 0;
 	prmem_close(&w);
 	if (unlikely(corrupt))
 		prmem_report_list(corrupt);
@@ -185,7 +193,7 @@ EXPORT_SYMBOL_GPL(wr_end);
  *
  * This also reports the corruption as list_debug.c does.  With
  * CONFIG_BUG_ON_DATA_CORRUPTION that is a BUG(), which ends the task, so in a batch the
- * report is left to wr_end().
+ * report is left to wr_end(), and in the window of another temporary mm there is none.
  *
  * Context: Any but NMI.
  *

@@ -323,10 +323,11 @@ static int prmem_fill_block(unsigned int slot, unsigned long pfn, unsigned int n
 	rw->nr_meta = nr_meta;
 	atomic_set(&rw->free, nr - nr_meta);
 	atomic_add(nr - nr_meta, &prmem_nr_free);
+	/* As soon as nr_pages is set, prmem_hide_block() may take the block away again. */
+	prmem_frames_add(slot);
 	/* Pairs with smp_load_acquire() in prmem_block_has(). */
 	smp_store_release(&rw->nr_pages, nr);
 	set_bit(slot, prmem_rw(prmem_slots_free));
-	prmem_frames_add(slot);
 	prmem_close(&w);
 
 	return 0;

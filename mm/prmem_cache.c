@@ -36,13 +36,16 @@ static unsigned long prmem_all_slots(const struct wr_cache *c)
 /* Compute the layout of the slabs, from size and alignment. */
 static void prmem_cache_setup(struct wr_cache *c)
 {
-	unsigned int order, bytes, waste, least = UINT_MAX;
+	unsigned int order, bytes, waste, least;
 
 	c->align = max_t(u32, c->align, sizeof(long));
 	c->stride = ALIGN(max_t(u32, c->size, PRMEM_MIN_STRIDE), c->align);
 	c->nr_pages = PFN_UP(c->stride);
 	c->nr_slots = 1;
 
+	/* Begin with one object.  What is wasted is compared per 2^PRMEM_MAX_SLAB_ORDER pages. */
+	waste = (c->nr_pages << PAGE_SHIFT) - c->stride;
+	least = (waste << PRMEM_MAX_SLAB_ORDER) / c->nr_pages;
 	for (order = 0; order <= PRMEM_MAX_SLAB_ORDER; order++) {
 		bytes = PAGE_SIZE << order;
 		if (c->stride > bytes)

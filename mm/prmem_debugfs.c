@@ -69,7 +69,7 @@ static void prmem_count_page(struct prmem_usage *u, const struct prmem_page *pag
 
 		u->open += head && !(head->flags & PRMEM_PAGE_PROTECTED);
 	} else if (!page->index) {
-		u->objects += hweight_long(page->used & ~page->dying);
+		u->objects += hweight_long(prmem_live(page));
 		u->sealed += hweight_long(page->sealed);
 	}
 }
@@ -119,7 +119,7 @@ static void prmem_show_owners(struct seq_file *m, const struct wr_cache *of)
 			page = prmem_pages(b) + i;
 			if (page->owner != &of->owner)
 				continue;
-			used = page->used & ~page->dying;
+			used = prmem_live(page);
 			for_each_set_bit(bit, &used, of->nr_slots)
 				prmem_show_owner(m, pfn_to_kaddr(b->pfn + i) + bit * of->stride);
 		}

@@ -391,7 +391,7 @@ static bool pmalloc_add_area(struct pmalloc_pool *pool, u32 area, unsigned long 
 	prmem_set(head->next, newest);
 	if (start)
 		prmem_set(head->flags, PRMEM_PAGE_PROTECTED);
-	/* Pairs with READ_ONCE() in prmem_check_area(). */
+	/* Pairs with smp_load_acquire() in prmem_check_area(). */
 	smp_store_release((unsigned long *)prmem_rw(&head->offset), bytes);
 	/* cmpxchg() pairs with READ_ONCE() of pool->area in pmalloc_take(). */
 	ok = pmalloc_pool_ok(pool) && !(pool->mode & PMALLOC_START) == !start &&

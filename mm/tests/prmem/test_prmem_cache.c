@@ -106,7 +106,8 @@ static void prmem_test_cache_sizes(struct kunit *test)
 	} kinds[] = {
 		{ 1, 1, 130 }, { 8, 8, 130 }, { 64, 8, 130 }, { 64, 64, 70 }, { 65, 0, 70 },
 		{ 100, 4, 90 }, { 192, 64, 50 }, { 4095, 1, 9 }, { 4096, 8, 9 },
-		{ 5000, 8, 13 }, { 8192, 4096, 5 }, { 40000, 16, 3 }, { 1, 4096, 10 },
+		{ 5000, 8, 13 }, { 8192, 4096, 5 }, { 5 * PAGE_SIZE, 8, 3 },
+		{ 40000, 16, 3 }, { 1, 4096, 10 },
 	};
 	struct cache_test *x = test->priv;
 	unsigned int k, i, bad;
@@ -128,6 +129,30 @@ static void prmem_test_cache_sizes(struct kunit *test)
 		x->c[0] = NULL;
 		KUNIT_EXPECT_EQ(test, wr_cache_destroy(c), 0);
 		KUNIT_EXPECT_EQ_MSG(test, bad, 0, "size %zu", kinds[k].size);
+	}
+}
+
+/* A slab has as few pages for its objects as it can. */
+static void prmem_test_cache_pages(struct kunit *test)
+{
+	static const struct {
+		size_t size;
+		unsigned int nr_slots, nr_pages;
+	} kinds[] = {
+		{ 64, 64, 1 }, { 2048, 2, 1 }, { 3000, 5, 4 }, { PAGE_SIZE, 1, 1 },
+		{ 5000, 3, 4 }, { 5 * PAGE_SIZE, 1, 5 }, { 7 * PAGE_SIZE, 1, 7 },
+		{ 9 * PAGE_SIZE, 1, 9 },
+	};
+	struct cache_test *x = test->priv;
+	struct wr_cache *c;
+	unsigned int k;
+
+	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
+		c = new_cache(test, 0, kinds[k].size, 8);
+		KUNIT_EXPECT_EQ_MSG(test, c->nr_pages, kinds[k].nr_pages, "%zu", kinds[k].size);
+		KUNIT_EXPECT_EQ_MSG(test, c->nr_slots, kinds[k].nr_slots, "%zu", kinds[k].size);
+		x->c[0] = NULL;
+		KUNIT_EXPECT_EQ(test, wr_cache_destroy(c), 0);
 	}
 }
 
@@ -522,6 +547,7 @@ static void prmem_test_cache_usercopy_window(struct kunit *test)
 
 static struct kunit_case prmem_cache_cases[] = {
 	KUNIT_CASE(prmem_test_cache_sizes),
+	KUNIT_CASE(prmem_test_cache_pages),
 	KUNIT_CASE(prmem_test_cache_one_megabyte),
 	KUNIT_CASE(prmem_test_cache_refuse_create),
 	KUNIT_CASE(prmem_test_cache_reuse),

@@ -727,8 +727,8 @@ static void corrupted_change(struct kunit *test, struct corrupted *c)
 }
 
 /*
- * What is reported as list_debug.c does, with a splat that the harness looks for: no
- * pointer is followed that does not point back.
+ * No pointer is followed that does not point back.  It is reported as list_debug.c does
+ * it, by a WARN() or BUG() that whoever runs this looks for in the log.
  */
 static void prmem_test_list_corrupted(struct kunit *test)
 {
@@ -763,8 +763,92 @@ static void prmem_test_list_corrupted(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, x->pr[4]->list.next, NULL);
 }
 
+/* The same in a batch that is within the window of somebody else. */
+struct corrupted_inside {
+	struct list_test *x;
+	struct temp_mm *t;
+	bool outer;		/* that window is in a batch */
+	int err;
+	int open;		/* it still is, after the batch within */
+	int closed;
+	int done;
+};
+
+static int corrupted_inside_thread(void *data)
+{
+	struct corrupted_inside *c = data;
+	int err = 0;
+
+	preempt_disable();
+	if (c->outer)
+		err = wr_begin();
+	err |= temp_mm_use(c->t);
+	err |= wr_begin();
+	c->err = err ?: prlist_del(&c->x->pr[1]->list);
+	wr_end();
+	c->open = temporary_mm_loaded() == c->t->mm;
+	temp_mm_unuse(c->t);
+	c->closed = 1;
+	preempt_enable();
+	if (c->outer)
+		wr_end();
+	/* Pairs with the wait in prmem_test_list_corrupted_inside(). */
+	smp_store_release(&c->done, 1);
+
+	return 0;
+}
+
+/* It is not reported, which would be with that window open, but by the batch around it. */
+static void prmem_test_list_corrupted_inside(struct kunit *test)
+{
+	struct corrupted_inside *c = kunit_kzalloc(test, sizeof(*c) * 2, GFP_KERNEL);
+	struct temp_mm *t = temp_mm_alloc(1, "prmem_list");
+	long left = atomic_long_read(&temp_mm_stats.left);
+	struct page *page = alloc_page(GFP_KERNEL);
+	struct list_test *x = test->priv;
+	struct list_head *entry = &x->pr[1]->list, shadow;
+	struct task_struct *task;
+	bool dies;
+	int i, k;
+
+	if (!provoke)
+		kunit_skip(test, "needs test_prmem_list.provoke=1");
+	if (!IS_ENABLED(CONFIG_LIST_HARDENED))
+		kunit_skip(test, "needs CONFIG_LIST_HARDENED");
+
+	KUNIT_ASSERT_NOT_NULL(test, c);
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(temp_mm_map(t, &page, 1, TEMP_MM_PROT_RW)));
+	fill_lists(test, 3);
+	shadow = *entry;
+	KUNIT_EXPECT_EQ(test, wr_assign(entry->prev, &x->pr[5]->list), 0);
+	KUNIT_EXPECT_EQ(test, prlist_init(&x->pr[5]->list), 0);
+	for (i = 0; i < 2; i++) {
+		c[i].x = x;
+		c[i].t = t;
+		c[i].outer = i;
+		dies = c[i].outer && IS_ENABLED(CONFIG_BUG_ON_DATA_CORRUPTION);
+		task = kthread_run(corrupted_inside_thread, &c[i], "prmem_list");
+		KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+		/* Pairs with smp_store_release() in corrupted_inside_thread(). */
+		for (k = 0; k < (dies ? 20 : 500) && !smp_load_acquire(&c[i].done); k++)
+			msleep(20);
+		KUNIT_EXPECT_EQ(test, c[i].err, -EINVAL);
+		KUNIT_EXPECT_TRUE_MSG(test, c[i].open, "outer %d", i);
+		KUNIT_EXPECT_TRUE_MSG(test, c[i].closed, "outer %d", i);
+		KUNIT_EXPECT_EQ_MSG(test, c[i].done, !dies, "outer %d", i);
+	}
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&temp_mm_stats.left), left);
+	KUNIT_EXPECT_EQ(test, wr_assign(entry->prev, shadow.prev), 0);
+	temp_mm_unmap(t);
+	temp_mm_free(t);
+	__free_page(page);
+}
+
 static struct kunit_case splat_prmem_cases[] = {
 	KUNIT_CASE(prmem_test_list_corrupted),
+	KUNIT_CASE(prmem_test_list_corrupted_inside),
 	{}
 };
 

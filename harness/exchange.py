@@ -76,9 +76,12 @@ def kcidb(entries, meta, builds):
     if _when(meta.get("begin", "")):
         checkout["start_time"] = _when(meta["begin"])
     result = {"version": {"major": 4, "minor": 0}, "checkouts": [checkout], "builds": [], "tests": []}
+    # A kernel is there if its build has passed, or anything that has run on it.
+    there = {builds.get(item["scenario"], item["scenario"]) for item in entries if item["status"] == "pass" and
+             (item["scenario"] in builds or item["case"].startswith("build:"))}
     for config in sorted({builds[item["scenario"]] for item in entries if item["scenario"] in builds}):
         result["builds"].append({"id": f"{run}-{config}", "checkout_id": run, "origin": ORIGIN, "architecture": "x86_64",
-                                 "config_name": config, "valid": True, "compiler": "; ".join(_listed(tools.get("toolchain")))})
+                                 "config_name": config, "valid": config in there, "compiler": "; ".join(_listed(tools.get("toolchain")))})
     for number, item in enumerate(entries):
         if item["scenario"] not in builds:
             continue

@@ -61,6 +61,15 @@ class Kcidb(unittest.TestCase):
         self.assertNotIn("start_time", report["checkouts"][0])
         self.assertEqual(len(report["tests"]), 3)
 
+    def test_builds_that_failed(self):
+        """A build is valid if it has passed, or something has that ran on it."""
+        failed = entry("tcg-b", "tcg", "selftests", "boot", "fail", "no kernel: make has failed")
+        passed = entry("release", "none", "series", "build:release", "pass")
+        for entries, valid in (([*ENTRIES, failed], [True, False]), ([*ENTRIES, failed, passed], [True, True]),
+                               ([ENTRIES[1]], [False]), ([ENTRIES[0]], [True])):
+            report = exchange.kcidb(entries, META, {"tcg-a": "debug", "tcg-b": "release"})
+            self.assertEqual([build["valid"] for build in report["builds"]], valid)
+
     def test_scenarios_have_builds(self):
         found = exchange.builds()
         self.assertEqual((found["tcg-asi"], found["tlb-base"]), ("debug", "base"))

@@ -232,14 +232,17 @@ def try_entry(mutant, objdir):
 
 
 def objects_for(config, tree):
-    """Give @tree the objects of build/src if it has none: only what a mutant touches is compiled, and what depends on that."""
+    """Give @tree the objects of build/src as that is now: only what a mutant touches is compiled, and what depends on that."""
     target = tree / f"o-{config}"
-    if target.exists():
+    built, copied = SOURCE / target.name / ".harness-built", target / ".harness-copied"
+    if built.exists() and copied.exists() and copied.read_bytes() == built.read_bytes():
         return
-    # Unmutated, and with the times that the files have in build/src: else make would take them for changed.
+    # Unmutated, and with the times that the files have in build/src: else make would take them for changed. Those that are
+    # there already would keep their times.
+    if tree.exists():
+        shutil.rmtree(tree)
     series.patched_tree(tree, like=SOURCE)
     copy = target.with_name(f"{target.name}.copy")
-    shutil.rmtree(copy, ignore_errors=True)
     with locked(BUILD / f"lock-{SOURCE.name}-{config}"):
         run(["cp", "-a", "--reflink=auto", SOURCE / target.name, copy], log=LOGS / f"copy-{tree.name}-{config}.log",
             what=f"copy objects to {tree.name}")
@@ -248,7 +251,7 @@ def objects_for(config, tree):
         text = path.read_text()
         if f"{SOURCE}/" in text:
             replace_file(path, text.replace(f"{SOURCE}/", f"{tree}/"))
-    (copy / ".harness-built").unlink(missing_ok=True)
+    (copy / ".harness-built").rename(copy / copied.name)
     copy.rename(target)
 
 

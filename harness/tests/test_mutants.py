@@ -342,9 +342,21 @@ class Objects(unittest.TestCase):
         self.assertGreater((self.tree / "mm/thing.c").stat().st_mtime, 1000)
 
     def test_what_is_there_stays(self):
+        self.copy()
         write(self.tree, {"o-debug/a.o": "own"})
         self.copy()
         self.assertEqual((self.tree / "o-debug/a.o").read_text(), "own")
+
+    def test_objects_of_another_kernel_go(self):
+        """After a change of a wide header, make would make nearly all of them anew, which takes ten minutes and more."""
+        self.copy()
+        write(self.source, {"o-debug/a.o": "newer", "o-debug/.harness-built": "y"})
+        write(self.tree, {"o-debug/left.o": "older"})
+        os.utime(self.tree / "mm/thing.c", (2000, 2000))
+        self.copy()
+        self.assertEqual((self.tree / "o-debug/a.o").read_text(), "newer")
+        self.assertFalse((self.tree / "o-debug/left.o").exists())
+        self.assertEqual((self.tree / "mm/thing.c").stat().st_mtime, 1000)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from . import bochs, build, debian, guest, series
 from .common import (BUILD, LOGS, PACKAGES, PROGRESS, ROOT, TEST_PACKAGES, HarnessError, end_process, need, overflowing,
@@ -363,17 +362,30 @@ def run_boot(scenario, objdir, initrd, tag=""):
     return boot, judge(boot)
 
 
-def run_boots(jobs, at_once=2, finished=lambda boot, entries: None):
-    """Boot @jobs, a list of (scenario, objdir, initramfs), a few at a time; returns all entries."""
-    waiting, running, entries = list(jobs), [], []
+def run_boots(jobs, at_once=2, finished=lambda boot, entries: None, again=0):
+    """Boot @jobs, a list of (scenario, objdir, initramfs), a few at a time; returns all entries.
+
+    @again: so many of those that fail are booted once more. What failed has failed, but says what came of that: a defect
+    fails again, bad luck seldom does.
+    """
+    waiting, running, entries = [(job, None) for job in jobs], {}, []
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
-                running.append(Boot(*waiting.pop(0)))
+                job, failed = waiting.pop(0)
+                running[Boot(*job, "-again" if failed else "")] = (job, failed)
             time.sleep(0.1)
             for boot in [boot for boot in running if boot.poll()]:
-                running.remove(boot)
+                job, failed = running.pop(boot)
                 found = judge(boot)
+                bad = [item for item in found if item["status"] == "fail"]
+                if failed:
+                    for item in failed:
+                        item["why"] += f"; booted once more: {len(found) - len(bad)} cases not failed, {len(bad)} failed"
+                    continue
+                if bad and again:
+                    again -= 1
+                    waiting.append((job, bad))
                 entries += found
                 finished(boot, found)
     finally:

@@ -128,6 +128,8 @@ def entry_entries():
         return [item for part in parts for item in part.get()]
 
 
+# If more fail, it is no bad luck, and the time is short.
+BOOT_AGAIN = 3
 # Stages that ONLY may name, beside scenarios.
 STAGES = {"entry": entry_entries, "models": spin.model_entries, "broken": broken.broken_entries, "ima": ima.ima_entries,
           "tlb": tlb.tlb_entries}
@@ -154,7 +156,7 @@ def boot_all(scenarios):
         say(f"  {run.scenario.name:<20} {run.seconds:4.0f} s  {report.closing_line(found)}"
             f"{'   FAILED' if numbers['fail'] else ''}")
 
-    return entries + boot.run_boots(jobs, finished=finished)
+    return entries + boot.run_boots(jobs, finished=finished, again=BOOT_AGAIN)
 
 
 def only_one(name, stages):

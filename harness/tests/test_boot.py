@@ -9,6 +9,7 @@ from unittest import mock
 
 from harness import boot, guest
 from harness.common import HarnessError
+from harness.report import entry
 
 
 class Scenarios(unittest.TestCase):
@@ -65,6 +66,43 @@ class Userland(unittest.TestCase):
             start.return_value.poll.return_value = 0
             machine.stop()
             self.assertEqual((machine.disk.exists(), made.exists()), (False, True))
+
+
+class Again(unittest.TestCase):
+    def boots(self, outcomes, again):
+        """Boots of scenarios that end as @outcomes says: {name: [failed or not, once for each boot]}."""
+        tried = []
+
+        class Boot:
+            def __init__(self, name, _objdir, _initrd, tag):
+                tried.append(name + tag)
+                self.name, self.tag = name, tag
+
+            def poll(self):
+                return True
+
+        def judged(run):
+            status = "fail" if outcomes[run.name].pop(0) else "pass"
+            return [entry(run.name, "tcg", "suite", "case", status, "broken" if status == "fail" else ""),
+                    entry(run.name, "tcg", "suite", "other", "pass")]
+
+        with mock.patch.object(boot, "Boot", Boot), mock.patch.object(boot, "judge", judged), mock.patch.object(boot.time, "sleep"):
+            found = boot.run_boots([(name, "o", "i") for name in outcomes], again=again)
+        return tried, {item["scenario"]: (item["status"], item["why"]) for item in found if item["case"] == "case"}, len(found)
+
+    def test_what_failed_stays_failed(self):
+        tried, found, count = self.boots({"a": [True, False], "b": [False], "c": [True, True]}, 3)
+        self.assertEqual(sorted(tried), ["a", "a-again", "b", "c", "c-again"])
+        self.assertEqual(found["a"], ("fail", "broken; booted once more: 2 cases not failed, 0 failed"))
+        self.assertEqual(found["b"], ("pass", ""))
+        self.assertEqual(found["c"], ("fail", "broken; booted once more: 1 cases not failed, 1 failed"))
+        self.assertEqual(count, 6)
+
+    def test_so_many(self):
+        tried, found, _ = self.boots({"a": [True, True], "b": [True, True]}, 1)
+        self.assertEqual(sorted(tried), ["a", "a-again", "b"])
+        self.assertEqual(found["b"], ("fail", "broken"))
+        self.assertEqual(self.boots({"a": [True]}, 0)[0], ["a"])
 
 
 class Panic(unittest.TestCase):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """One report a run, that says what it is of."""
 
-import contextlib
 import errno
 import json
 import os

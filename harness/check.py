@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import base as base_mod
-from . import claims, gitform, model, quotes, report, selfmutants, series
+from . import brackets, claims, gitform, model, quotes, report, selfmutants, series
 from .common import BUILD, CACHE, CHECK_PACKAGES, JOBS, OUT, PROGRESS, ROOT, HarnessError, first_line, need, say
 
 # Words that codespell takes for misspelled, each with what it is here.
@@ -146,6 +146,11 @@ def shellcheck(_ctx):
     return silent(["shellcheck", ".ci/run"])
 
 
+def pyflakes(_ctx):
+    """Names that nobody uses or has defined."""
+    return silent(["pyflakes3", "harness"])
+
+
 def spdx(ctx):
     """The license in the first lines of each source file, as the kernel asks for."""
     bad = []
@@ -172,6 +177,18 @@ def spdxcheck(ctx):
         gitform.git(repo, "add", "-f", ".")
         gitform.git(repo, "commit", "-q", "-m", "all")
         return silent([python, ctx.base / "scripts/spdxcheck.py", *ctx.series.new_files], cwd=repo)
+
+
+def kunit_options(ctx):
+    """kunit.py finds, and Kconfig does not drop, what each .kunitconfig of the series asks for."""
+    bad, asked = [], sorted(path for path in ctx.final if path.endswith("/.kunitconfig"))
+    with tempfile.TemporaryDirectory(prefix="kas-kunit.") as objdir:
+        for path in asked:
+            status, output = call([sys.executable, "tools/testing/kunit/kunit.py", "config", "--arch=x86_64", f"--build_dir={objdir}",
+                                   f"--kunitconfig={path}"], cwd=ctx.tree)
+            if status:
+                bad += [f"{path}:", output]
+    return "\n".join(bad) or (None if asked else "the series has no .kunitconfig")
 
 
 def _sections(text):
@@ -296,6 +313,11 @@ def git_am_of_parts(ctx):
     return "\n".join(bad) or None
 
 
+def balanced(ctx):
+    """Each prefix of the series and of its parts has as many closing brackets and #endif as it opens."""
+    return "\n".join(brackets.unbalanced(ctx.series, ctx.base)) or None
+
+
 def composed_tree(ctx):
     """The tree that is built is the base, but for the files of the series."""
     pristine = base_mod.read_file_list(ctx.base)
@@ -402,13 +424,14 @@ def _cases(ctx):
     """(suite, case, function, arguments), the long ones first."""
     for path in sorted((ROOT / "harness" / "tests").glob("test_*.py")):
         yield "series", f"unit {path.stem[5:]}", unit_tests, (path.stem,)
+    yield "lint", "kunit_options", kunit_options, ()
     yield "lint", "codespell", codespell, ()
     yield "lint", "get_maintainer", get_maintainer, ()
     for name in sorted(ctx.patches, key=lambda name: -(OUT / "series" / name).stat().st_size):
         yield "lint", f"checkpatch {name[:-6]}", checkpatch, (name,)
-    for case in (kernel_doc, shellcheck, spdx, spdxcheck, quoted_code, length, machine_paths, readme_scenarios):
+    for case in (kernel_doc, pyflakes, shellcheck, spdx, spdxcheck, quoted_code, length, machine_paths, readme_scenarios):
         yield "lint", case.__name__, case, ()
-    for case in (reproducible, round_trip, git_am, git_am_of_parts, composed_tree, preimages):
+    for case in (reproducible, round_trip, git_am, git_am_of_parts, balanced, composed_tree, preimages):
         yield "series", case.__name__, case, ()
     for module in sorted({test.split(".")[0] for test in selfmutants.targets()}):
         yield "mutants", f"harness: control {module}", self_control, (module,)

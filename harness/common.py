@@ -57,7 +57,7 @@ TEST_PACKAGES = {
 CHECK_PACKAGES = {
     "gcc": "gcc", "/usr/lib/x86_64-linux-gnu/libc.a": "libc6-dev",
     "git": "git", "perl": "perl", "xz": "xz-utils",
-    "codespell": "codespell", "shellcheck": "shellcheck",
+    "codespell": "codespell", "shellcheck": "shellcheck", "pyflakes3": "pyflakes3", "make": "make", "flex": "flex", "bison": "bison",
 }
 
 

@@ -406,7 +406,8 @@ class TheList(unittest.TestCase):
         listed = expected.load()
         del listed["suite asi"]["asi_test_suspend"], listed["suite splat_prmem"]
         self.assertEqual(expected.unlisted(listed), ["asi.asi_test_suspend: is in arch/x86/mm/tests/asi/test_asi.c, but not in the list",
-                         "splat_prmem.prmem_test_list_corrupted: is in mm/tests/prmem/test_prmem_list.c, but not in the list"])
+                         "splat_prmem.prmem_test_list_corrupted: is in mm/tests/prmem/test_prmem_list.c, but not in the list",
+                         "splat_prmem.prmem_test_list_corrupted_inside: is in mm/tests/prmem/test_prmem_list.c, but not in the list"])
 
     def test_what_is_no_list(self):
         for text in ("other a\n", "    one\n", "suite a\nsuite a\n", "suite a\n    one\n    one\n", "suite a\n   one\n",

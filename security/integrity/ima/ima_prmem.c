@@ -315,12 +315,10 @@ int ima_add_ordinary(struct ima_template_entry *entry)
 		qe->later.next = &ima_measurements;
 		qe->later.prev = last;
 		result = wr_assign(ima_measurements.prev, &qe->later);
-		/*
-		 * This comes last, since readers find the entry from here on.  Pairs with
-		 * rcu_dereference() of a reader.
-		 */
-		if (!result)
+		if (!result) {
+			/* Readers find it from here on.  Pairs with their rcu_dereference(). */
 			smp_store_release(&last->next, &qe->later);
+		}
 	}
 	if (result) {
 		wr_end();

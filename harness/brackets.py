@@ -3,8 +3,8 @@
 
 And a new file begins as one does, with its licence: else it is a piece of one.
 
-The proof of the prefixes compiles them all, for half an hour. This takes seconds, and finds the most common of what goes
-wrong when a patch is moved or taken apart.
+The proof of the prefixes compiles them all, for half an hour. This takes seconds, and tells a patch that was moved or taken
+apart in the wrong place.
 """
 
 import functools
@@ -36,10 +36,10 @@ def unbalanced(stored, base):
             for path, text in step.items():
                 if not path.endswith((".c", ".h", ".S")):
                     continue
+                where = f"{patch.where}{f', of {part} alone' if part else ''}: {path}"
                 before = (base / path).read_bytes() if (base / path).is_file() else b""
                 if counts(text.data) != counts(before):
-                    bad.append(f"{patch.where}{f', of {part} alone' if part else ''}: {path} has "
-                               "%+d braces, %+d parentheses, %+d #if" % counts(text.data))
+                    bad.append(f"{where} has %+d braces, %+d parentheses, %+d #if" % counts(text.data))
                 if not before and not text.data.split(b"\n", 1)[0].endswith((LICENCE, LICENCE + b" */")):
-                    bad.append(f"{patch.where}{f', of {part} alone' if part else ''}: {path} does not begin with its licence")
+                    bad.append(f"{where} does not begin with its licence")
     return bad

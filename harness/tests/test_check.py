@@ -57,5 +57,19 @@ class Checkpatch(unittest.TestCase):
             self.assertEqual(self.asked(), 1)
 
 
+class KunitOptions(unittest.TestCase):
+    def asked(self, paths, *answers):
+        with mock.patch.object(check, "call", side_effect=answers):
+            return check.kunit_options(SimpleNamespace(final=dict.fromkeys(paths), tree="tree"))
+
+    def test_an_option_that_is_dropped(self):
+        paths = ["mm/tests/b/.kunitconfig", "mm/tests/a/.kunitconfig", "mm/b.c"]
+        self.assertIsNone(self.asked(paths, (0, "ok"), (0, "ok")))
+        self.assertEqual(self.asked(paths, (0, "ok"), (1, "Missing: X")), "mm/tests/b/.kunitconfig:\nMissing: X")
+
+    def test_nothing_to_ask(self):
+        self.assertIn("no .kunitconfig", self.asked(["mm/b.c"]))
+
+
 if __name__ == "__main__":
     unittest.main()

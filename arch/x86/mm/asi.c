@@ -410,7 +410,7 @@ int asi_set_pg_table(struct asi *asi, struct pg_table *pgt)
 
 	/* asi_domains_show() and __asi_exit_thread() use asi->pgt under this mutex. */
 	scoped_guard(mutex, &asi_mutex) {
-		if (pgt->private)
+		if (READ_ONCE(pgt->private))
 			return asi_refuse(asi, ASI_BAD_ARG, _RET_IP_);
 
 		if (READ_ONCE(asi->entered) || !hlist_empty(&asi->tasks))

@@ -431,15 +431,18 @@ void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev)
  * Does temp_mm_leave() have to close a window?  CR3 tells, which can't be forged: it has
  * the root of a window if it has neither that of the kernel, nor that of the mm which the
  * task has, or which a kernel thread holds lazily.  In a domain CR3 has the root of the
- * domain, and no window is open.
+ * domain, and no window is open; that the task is in one is believed only as long as no
+ * temporary mm is said to be loaded.
  */
 static bool temp_mm_any_open(void)
 {
 	struct mm_struct *active = current->active_mm;
 	unsigned long root = read_cr3_pa();
 
-	if (asi_restricted() || root == __pa_symbol(swapper_pg_dir) ||
-	    root == __pa(temp_mm_home()->pgd))
+	if (root == __pa_symbol(swapper_pg_dir) || root == __pa(temp_mm_home()->pgd))
+		return false;
+
+	if (asi_restricted() && !temporary_mm_loaded())
 		return false;
 
 	return root != __pa(active->pgd) || mm_is_temporary(active);

@@ -763,13 +763,13 @@ static void prmem_test_list_corrupted(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, x->pr[4]->list.next, NULL);
 }
 
-/* The same in a batch that is within the window of somebody else. */
+/* A task changes a corrupted list in a batch that is within the window of somebody else. */
 struct corrupted_inside {
 	struct list_test *x;
 	struct temp_mm *t;
 	bool outer;		/* that window is in a batch */
 	int err;
-	int open;		/* it still is, after the batch within */
+	int open;		/* that window is, after the batch in it */
 	int closed;
 	int done;
 };
@@ -798,16 +798,19 @@ static int corrupted_inside_thread(void *data)
 	return 0;
 }
 
-/* It is not reported, which would be with that window open, but by the batch around it. */
+/*
+ * A BUG() would end the task with that window open.  So the corruption is reported at the
+ * end of a batch around the window, and not at all if there is none.
+ */
 static void prmem_test_list_corrupted_inside(struct kunit *test)
 {
 	struct corrupted_inside *c = kunit_kzalloc(test, sizeof(*c) * 2, GFP_KERNEL);
-	struct temp_mm *t = temp_mm_alloc(1, "prmem_list");
 	long left = atomic_long_read(&temp_mm_stats.left);
-	struct page *page = alloc_page(GFP_KERNEL);
 	struct list_test *x = test->priv;
 	struct list_head *entry = &x->pr[1]->list, shadow;
 	struct task_struct *task;
+	struct temp_mm *t;
+	struct page *page;
 	bool dies;
 	int i, k;
 
@@ -816,6 +819,8 @@ static void prmem_test_list_corrupted_inside(struct kunit *test)
 	if (!IS_ENABLED(CONFIG_LIST_HARDENED))
 		kunit_skip(test, "needs CONFIG_LIST_HARDENED");
 
+	page = alloc_page(GFP_KERNEL);
+	t = temp_mm_alloc(1, "prmem_list");
 	KUNIT_ASSERT_NOT_NULL(test, c);
 	KUNIT_ASSERT_NOT_NULL(test, t);
 	KUNIT_ASSERT_NOT_NULL(test, page);

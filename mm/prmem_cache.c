@@ -534,7 +534,8 @@ EXPORT_SYMBOL_GPL(wr_cache_seal);
  *
  * Context: Process context; sleeps.
  *
- * Return: the cache, or NULL.
+ * Return: the cache; or ERR_PTR() of -EINVAL if an argument is out of range, or
+ * -ENOMEM if there is no memory.
  */
 struct wr_cache *__wr_cache_create(const struct module *module, const char *name,
 				   size_t size, size_t align, size_t useroffset,
@@ -552,19 +553,17 @@ struct wr_cache *__wr_cache_create(const struct module *module, const char *name
 
 	if (!name || !size || size > WR_CACHE_MAX_SIZE || align > PAGE_SIZE ||
 	    (align && !is_power_of_2(align)) || usersize > size ||
-	    useroffset > size - usersize) {
-		prmem_refuse(PRMEM_BAD_ARG, NULL, _RET_IP_);
-		return NULL;
-	}
+	    useroffset > size - usersize)
+		return ERR_PTR(prmem_refuse(PRMEM_BAD_ARG, NULL, _RET_IP_));
 
 	strscpy(desc.owner.name, name);
 	prmem_cache_setup(&desc);
 	c = prmem_alloc_descriptor(&wr_caches);
 	if (!c)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 
 	if (WARN_ON_ONCE(prmem_open(&w)))
-		return NULL;
+		return ERR_PTR(-EPERM);
 	rw = prmem_rw(c);
 	*rw = desc;
 	/* The kind comes last.  Pairs with smp_load_acquire() in prmem_cache_rw(). */
@@ -618,7 +617,7 @@ static bool prmem_free_slab(struct prmem_page *slab)
 
 /**
  * wr_cache_destroy - destroy a cache
- * @c: from wr_cache_create(), with no objects left; or NULL
+ * @c: from wr_cache_create(), with no objects left; or NULL or an ERR_PTR()
  *
  * Waits for the readers of objects that wr_cache_free_rcu() has freed.  The caller sees
  * to it that nobody uses the cache any more: whoever allocates from it or frees to it
@@ -633,7 +632,7 @@ int wr_cache_destroy(struct wr_cache *c)
 {
 	bool ok;
 
-	if (!c)
+	if (IS_ERR_OR_NULL(c))
 		return 0;
 
 	guard(mutex)(&prmem_mutex);

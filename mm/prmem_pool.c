@@ -61,7 +61,8 @@ static void *pmalloc_area_address(const struct prmem_page *head)
  *
  * Context: Process context; sleeps.
  *
- * Return: the pool, or NULL.
+ * Return: the pool; or ERR_PTR() of -EINVAL if an argument is out of range, or
+ * -ENOMEM if there is no memory.
  */
 struct pmalloc_pool *__pmalloc_create_pool(const struct module *module, const char *name,
 					   size_t refill, int align_order, u8 mode)
@@ -71,17 +72,15 @@ struct pmalloc_pool *__pmalloc_create_pool(const struct module *module, const ch
 
 	if (!name || refill > PMALLOC_MAX_SIZE || align_order > PAGE_SHIFT ||
 	    mode & ~(PMALLOC_WR | PMALLOC_AUTO | PMALLOC_START) ||
-	    (mode & PMALLOC_START && mode != PMALLOC_MODE_START_WR)) {
-		prmem_refuse(PRMEM_BAD_ARG, NULL, _RET_IP_);
-		return NULL;
-	}
+	    (mode & PMALLOC_START && mode != PMALLOC_MODE_START_WR))
+		return ERR_PTR(prmem_refuse(PRMEM_BAD_ARG, NULL, _RET_IP_));
 
 	pool = prmem_alloc_descriptor(&pmalloc_pools);
 	if (!pool)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 
 	if (WARN_ON_ONCE(prmem_open(&w)))
-		return NULL;
+		return ERR_PTR(-EPERM);
 	rw = prmem_rw(pool);
 	strscpy(rw->owner.name, name);
 	rw->owner.module = module;
@@ -840,7 +839,7 @@ EXPORT_SYMBOL_GPL(pmalloc_make_pool_ro);
 
 /**
  * pmalloc_destroy_pool - free a pool and all that has been allocated from it
- * @pool: the pool, of which nobody uses anything any more; or NULL
+ * @pool: the pool, of which nobody uses anything any more; or NULL or an ERR_PTR()
  *
  * The memory is wiped.
  *
@@ -855,7 +854,7 @@ int pmalloc_destroy_pool(struct pmalloc_pool *pool)
 	bool unmapped = true;
 	u32 id, next;
 
-	if (!pool)
+	if (IS_ERR_OR_NULL(pool))
 		return 0;
 
 	might_sleep();

@@ -9,23 +9,18 @@
  *	echo allow 1000 3 > prmem_acl	adds an entry, or changes the rights of one
  *	echo revoke 1000 > prmem_acl	removes one
  *	cat prmem_acl			number of entries, and each user with his rights
- *	echo forget 1000 > prmem_acl	writes to one like to any memory: the task dies
+ *	echo forget 0 > prmem_acl	writes as to any memory: an oops, with a line "prmem: ..."
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/cleanup.h>
 #include <linux/debugfs.h>
-#include <linux/hash.h>
+#include <linux/hashtable.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pratomic.h>
 #include <linux/prlist.h>
 #include <linux/prmem.h>
-#include <linux/rculist.h>
 #include <linux/seq_file.h>
 #include <linux/uaccess.h>
-
-#define ACL_BITS	4
 
 struct acl_entry {
 	struct hlist_node node;
@@ -34,7 +29,7 @@ struct acl_entry {
 };
 
 struct acl_table {
-	struct hlist_head buckets[1 << ACL_BITS];
+	DECLARE_HASHTABLE(entries, 4);
 	atomic_t nr;
 };
 
@@ -49,17 +44,12 @@ static const struct acl_table *acl __ro_after_init;
 /* For writers.  It is ordinary memory: if it is forged, two of them can meet, no more. */
 static DEFINE_MUTEX(acl_mutex);
 
-static const struct hlist_head *acl_bucket(u32 uid)
-{
-	return &acl->buckets[hash_32(uid, ACL_BITS)];
-}
-
 /* The caller holds rcu_read_lock() or acl_mutex. */
 static const struct acl_entry *acl_find(u32 uid)
 {
 	const struct acl_entry *e;
 
-	hlist_for_each_entry_rcu(e, acl_bucket(uid), node, lockdep_is_held(&acl_mutex)) {
+	hash_for_each_possible_rcu(acl->entries, e, node, uid, lockdep_is_held(&acl_mutex)) {
 		if (e->uid == uid)
 			return e;
 	}
@@ -71,24 +61,21 @@ static int acl_add(u32 uid, u32 rights)
 {
 	/* It may sleep, so it can't be in the batch.  It is zero, and protected already. */
 	const struct acl_entry *e = wr_cache_zalloc(acl_cache, GFP_KERNEL);
+	u32 bucket = hash_min(uid, HASH_BITS(acl->entries));
 	int err;
 
 	if (!e)
 		return -ENOMEM;
 
-	/*
-	 * One window for all.  Readers find the entry when it is linked, and then it is
-	 * complete: each write is a release.  Nothing in the batch sleeps.
-	 */
+	/* One window.  Nothing in it sleeps.  Readers find a complete entry: a write is a release. */
 	scoped_cond_guard(wr_batch, err = -EPERM) {
 		err = wr_assign(e->uid, uid);
 		err = err ?: wr_assign(e->rights, rights);
 		err = err ?: pratomic_inc(&acl->nr);
-		err = err ?: prhlist_add_head_rcu(&e->node, acl_bucket(uid));
+		err = err ?: prhlist_add_head_rcu(&e->node, &acl->entries[bucket]);
 	}
 	/* Nobody has seen an entry that is not linked. */
-	if (err && wr_cache_free(acl_cache, e))
-		pr_warn("an entry is lost\n");
+	WARN_ON(err && wr_cache_free(acl_cache, e));
 
 	return err;
 }
@@ -98,7 +85,6 @@ static int acl_remove(const struct acl_entry *e)
 	int err = prhlist_del_rcu(&e->node);
 
 	err = err ?: pratomic_dec(&acl->nr);
-
 	/* Readers may have it until a grace period is over. */
 	return err ?: wr_cache_free_rcu(acl_cache, e);
 }
@@ -119,29 +105,11 @@ static int acl_change(const char *what, u32 uid, u32 rights)
 	return e ? wr_set_field(acl_cache, e, rights, rights) : acl_add(uid, rights);
 }
 
-/*
- * A store that somebody has forgotten to convert.  Without the cast it does not compile; with
- * it, it faults, and the oops has a line that begins with "prmem:".
- */
-static int acl_forget(u32 uid)
-{
-	const struct acl_entry *e;
-
-	/* Who dies of the store with a lock held leaves that locked for ever. */
-	scoped_guard(mutex, &acl_mutex)
-		e = acl_find(uid);
-	if (!e)
-		return -ENOENT;
-	WRITE_ONCE(((struct acl_entry *)e)->rights, 3);
-
-	return 0;
-}
-
 static ssize_t acl_write(struct file *file, const char __user *ubuf, size_t size, loff_t *pos)
 {
 	char text[32] = "", what[8];
 	u32 uid, rights = 0;
-	int err;
+	int err = 0;
 
 	if (size >= sizeof(text))
 		return -EINVAL;
@@ -150,7 +118,11 @@ static ssize_t acl_write(struct file *file, const char __user *ubuf, size_t size
 	if (sscanf(text, "%7s %u %u", what, &uid, &rights) < 2)
 		return -EINVAL;
 
-	err = strcmp(what, "forget") ? acl_change(what, uid, rights) : acl_forget(uid);
+	/* A store that somebody has forgotten to convert.  Without the cast it does not compile. */
+	if (!strcmp(what, "forget"))
+		atomic_set((atomic_t *)&acl->nr, uid);
+	else
+		err = acl_change(what, uid, rights);
 
 	return err ?: size;
 }
@@ -164,40 +136,35 @@ static int acl_show(struct seq_file *m, void *unused)
 	guard(rcu)();
 
 	seq_printf(m, "%d\n", atomic_read(&acl->nr));
-	for (i = 0; i < ARRAY_SIZE(acl->buckets); i++) {
-		hlist_for_each_entry_rcu(e, &acl->buckets[i], node)
-			seq_printf(m, "%u %u\n", e->uid, READ_ONCE(e->rights));
-	}
+	hash_for_each_rcu(acl->entries, i, e, node)
+		seq_printf(m, "%u %u\n", e->uid, READ_ONCE(e->rights));
 
 	return 0;
 }
 
 DEFINE_SHOW_STORE_ATTRIBUTE(acl);
 
-static struct dentry *acl_file;
-
 static int __init acl_init(void)
 {
-	struct acl_table *table = NULL;
-	int i, err = -ENOMEM;
+	struct acl_table *table;
+	int err = -ENOMEM;
 
-	acl_cache = wr_cache_create("acl_entries", sizeof(struct acl_entry),
-				    __alignof__(struct acl_entry), 0, 0);
+	acl_cache = wr_cache_create("acl_entries", sizeof(struct acl_entry), 0, 0, 0);
 	/* What there is once, and for as long as the module, is an object of a pool. */
 	acl_pool = pmalloc_create_pool(PMALLOC_MODE_WR);
-	if (acl_cache && acl_pool)
-		table = pzalloc(acl_pool, sizeof(*table));
+	if (IS_ERR(acl_cache) || IS_ERR(acl_pool))
+		goto fail;
+	table = pzalloc(acl_pool, sizeof(*table));
 	if (!table)
 		goto fail;
 
 	/* Plain stores, up to here; from then on the pointer to const is the one to use. */
-	for (i = 0; i < ARRAY_SIZE(table->buckets); i++)
-		INIT_HLIST_HEAD(&table->buckets[i]);
+	hash_init(table->entries);
 	err = pmalloc_protect_pool(acl_pool);
 	if (err)
 		goto fail;
 	acl = table;
-	acl_file = debugfs_create_file("prmem_acl", 0600, NULL, NULL, &acl_fops);
+	debugfs_create_file("prmem_acl", 0600, NULL, NULL, &acl_fops);
 
 	return 0;
 
@@ -216,11 +183,9 @@ static void __exit acl_exit(void)
 	struct hlist_node *next;
 	int i;
 
-	debugfs_remove(acl_file);
-	for (i = 0; i < ARRAY_SIZE(acl->buckets); i++) {
-		hlist_for_each_entry_safe(e, next, &acl->buckets[i], node)
-			WARN_ON(acl_remove(e));
-	}
+	debugfs_lookup_and_remove("prmem_acl", NULL);
+	hash_for_each_safe(acl->entries, i, next, e, node)
+		WARN_ON(acl_remove(e));
 	WARN_ON(wr_cache_destroy(acl_cache));
 	WARN_ON(pmalloc_destroy_pool(acl_pool));
 }

@@ -104,7 +104,7 @@ static int view_setup(void)
 	int err;
 
 	pool = pmalloc_create_pool(PMALLOC_MODE_WR);
-	if (!pool)
+	if (IS_ERR(pool))
 		return -ENOMEM;
 	view = pmalloc(pool, sizeof(*view));
 	if (!view) {
@@ -486,7 +486,7 @@ static int make_objects(void)
 	things = wr_cache_create("bench_things", sizeof(struct thing), 0, 0, 0);
 	pages = wr_cache_create("bench_pages", PAGE_SIZE, 0, 0, 0);
 	held_cache = wr_cache_create("bench_held", sizeof(struct thing), 0, 0, 0);
-	if (IS_ERR_OR_NULL(things) || IS_ERR_OR_NULL(pages) || IS_ERR_OR_NULL(held_cache))
+	if (IS_ERR(things) || IS_ERR(pages) || IS_ERR(held_cache))
 		return -ENOMEM;
 
 	thing = wr_cache_zalloc(things, GFP_KERNEL);

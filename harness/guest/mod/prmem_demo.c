@@ -83,9 +83,9 @@ static int make_objects(void)
 
 	cache = wr_cache_create("limits", sizeof(struct limits), 0, 0, 0);
 	/* The demo also writes to it as nobody may, for which it casts. */
-	object = cache ? (void *)wr_cache_alloc(cache, GFP_KERNEL) : NULL;
+	object = !IS_ERR(cache) ? (void *)wr_cache_alloc(cache, GFP_KERNEL) : NULL;
 	pool = pmalloc_create_pool(PMALLOC_MODE_WR);
-	view = pool ? pmalloc(pool, 16) : NULL;
+	view = !IS_ERR(pool) ? pmalloc(pool, 16) : NULL;
 	if (!object || !view)
 		return -ENOMEM;
 

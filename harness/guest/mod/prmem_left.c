@@ -28,7 +28,7 @@ static int __init prmem_left_init(void)
 	struct pmalloc_pool *pool = left_pool();
 	const void *one, *two, *freed;
 
-	if (!c || !empty || !pool || !left_empty_pool())
+	if (IS_ERR(c) || IS_ERR(empty) || IS_ERR(pool) || IS_ERR(left_empty_pool()))
 		return -ENOMEM;
 	one = wr_cache_zalloc(c, GFP_KERNEL);
 	two = wr_cache_zalloc(c, GFP_KERNEL);

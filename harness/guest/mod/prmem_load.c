@@ -229,7 +229,7 @@ static void do_pool(struct worker *w)
 	if (w->n & 0xff)
 		return;
 	pool = pmalloc_create_pool(PMALLOC_MODE_WR);
-	if (!expect(pool, "no pool"))
+	if (!expect(!IS_ERR(pool), "no pool"))
 		return;
 	p = pmalloc(pool, 2 * PAGE_SIZE);
 	if (expect(p, "no memory")) {
@@ -337,7 +337,7 @@ static void stress(void)
 	items = wr_cache_create("stress_item", sizeof(struct item), 0, 0, 0);
 	owns = wr_cache_create("stress_own", sizeof(struct own), 0, 0, 0);
 	shareds = wr_cache_create("stress_shared", sizeof(struct shared), 0, 0, 0);
-	if (!expect(items && owns && shareds, "no cache"))
+	if (!expect(!IS_ERR(items) && !IS_ERR(owns) && !IS_ERR(shareds), "no cache"))
 		return;
 	shared = wr_cache_zalloc(shareds, GFP_KERNEL);
 	if (!expect(shared && !prlist_init(&shared->head), "no list"))
@@ -364,7 +364,7 @@ static void fill_up(void)
 	unsigned int n = 0, freed = 0;
 	int err = 0;
 
-	if (!blobs) {
+	if (IS_ERR(blobs)) {
 		/* That is what may happen without memory. */
 		expect(!need, "no cache");
 		return;

@@ -156,7 +156,9 @@ int prmem_test_suite_init(struct kunit_suite *suite)
 
 struct wr_cache *prmem_test_cache(size_t size, size_t align)
 {
-	return wr_cache_create("prmem_test", size, align, 0, 0);
+	struct wr_cache *c = wr_cache_create("prmem_test", size, align, 0, 0);
+
+	return IS_ERR(c) ? NULL : c;
 }
 
 static struct prmem_test_obj prmem_test_static __wr_after_init;

@@ -47,7 +47,7 @@ static int attack_init(struct kunit *test)
 	x->c = prmem_test_cache(sizeof(*x->obj[0]), 8);
 	x->pool = pmalloc_create_pool(PMALLOC_MODE_START_WR);
 	KUNIT_ASSERT_NOT_NULL(test, x->c);
-	KUNIT_ASSERT_NOT_NULL(test, x->pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, x->pool);
 	for (i = 0; i < NR_OBJS; i++) {
 		x->obj[i] = i & 1 ? pmalloc(x->pool, sizeof(*x->obj[i])) :
 				    (void *)wr_cache_alloc(x->c, GFP_KERNEL);
@@ -357,7 +357,7 @@ static int use_allocators(void)
 	void *obj[30], *p, *q;
 	int i, k, bad = 0;
 
-	if (!c || !pool)
+	if (!c || IS_ERR(pool))
 		return -ENOMEM;
 	for (i = 0; i < ARRAY_SIZE(obj); i++) {
 		obj[i] = (void *)wr_cache_zalloc(c, i & 1 ? GFP_KERNEL : GFP_ATOMIC);
@@ -576,7 +576,7 @@ static void prmem_test_more_tables(struct kunit *test)
 	u64 *obj = NULL;
 
 	pool = pmalloc_create_custom_pool(SZ_1M, 3, PMALLOC_MODE_START_WR);
-	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
 	for (slot = 0; slot < PTRS_PER_PMD; slot++) {
 		if (slot != PRMEM_STATIC_SLOT && prmem_replace(&prmem_blocks[slot].taken, 0, 1))
 			__set_bit(slot, taken);
@@ -737,7 +737,7 @@ static u64 *stale_object(struct kunit *test, struct pmalloc_pool **pool)
 	u64 *obj;
 
 	*pool = pmalloc_create_pool(PMALLOC_MODE_WR);
-	KUNIT_ASSERT_NOT_NULL(test, *pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, *pool);
 	obj = pmalloc(*pool, sizeof(*obj));
 	KUNIT_ASSERT_NOT_NULL(test, obj);
 

@@ -191,11 +191,12 @@ static void prmem_test_cache_refuse_create(struct kunit *test)
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		prmem_expect_refused(test, PRMEM_BAD_ARG, 0,
+		prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL,
 				     wr_cache_create(bad[i].name, bad[i].size, bad[i].align,
 						     bad[i].offset, bad[i].user));
 	}
 	KUNIT_EXPECT_EQ(test, wr_cache_destroy(NULL), 0);
+	KUNIT_EXPECT_EQ(test, wr_cache_destroy(ERR_PTR(-ENOMEM)), 0);
 }
 
 /* Freed slots are used again before there is a new slab. */
@@ -516,7 +517,7 @@ static void prmem_test_cache_usercopy_window(struct kunit *test)
 	int i __maybe_unused;
 
 	x->c[0] = wr_cache_create("prmem_test", 64, 8, 16, 16);
-	KUNIT_ASSERT_NOT_NULL(test, x->c[0]);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, x->c[0]);
 	user = kunit_vm_mmap(test, NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
 			     MAP_ANONYMOUS | MAP_PRIVATE, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(user));

@@ -454,7 +454,7 @@ static void prmem_test_unmap_view(struct kunit *test)
 	u64 *obj;
 
 	prmem_test_need_protection(test);
-	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
 	obj = pmalloc(pool, 3 * PAGE_SIZE);
 	KUNIT_ASSERT_NOT_NULL(test, obj);
 	KUNIT_ASSERT_TRUE(test, is_vmalloc_addr(obj));

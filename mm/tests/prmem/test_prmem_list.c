@@ -425,7 +425,7 @@ static void prmem_test_list_in_open_pool(struct kunit *test)
 	struct item *item[3] = {};
 	int i;
 
-	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
 	for (i = 0; i < ARRAY_SIZE(item); i++) {
 		item[i] = pzalloc(pool, sizeof(*item[i]));
 		if (!item[i])
@@ -471,7 +471,7 @@ static void prmem_test_list_in_ro_pool(struct kunit *test)
 	struct pmalloc_pool *pool = pmalloc_create_pool(PMALLOC_MODE_RO);
 	struct list_head *entry;
 
-	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
 	entry = pzalloc(pool, sizeof(*entry));
 	KUNIT_EXPECT_NOT_NULL(test, entry);
 	if (entry)

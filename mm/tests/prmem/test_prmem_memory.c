@@ -81,7 +81,7 @@ static void prmem_test_destroy_in_reclaim(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, n);
 	n->pool = pmalloc_create_pool(PMALLOC_MODE_WR);
 	n->c = prmem_test_cache(SZ_512K, 8);
-	KUNIT_ASSERT_NOT_NULL(test, n->pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, n->pool);
 	KUNIT_ASSERT_NOT_NULL(test, n->c);
 	KUNIT_EXPECT_NOT_NULL(test, pmalloc(n->pool, SZ_1M));
 	KUNIT_EXPECT_EQ(test, wr_cache_free(n->c, wr_cache_alloc(n->c, GFP_KERNEL)), 0);
@@ -114,8 +114,8 @@ static void prmem_test_allocate_in_reclaim(struct kunit *test)
 	n->pool = pmalloc_create_custom_pool(0, 3, PMALLOC_MODE_START_WR);
 	n->fresh = pmalloc_create_pool(PMALLOC_MODE_WR);
 	n->c = prmem_test_cache(PAGE_SIZE, 8);
-	KUNIT_ASSERT_NOT_NULL(test, n->pool);
-	KUNIT_ASSERT_NOT_NULL(test, n->fresh);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, n->pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, n->fresh);
 	KUNIT_ASSERT_NOT_NULL(test, n->c);
 	no_wait_run(test, n, allocate_in_reclaim);
 	KUNIT_EXPECT_EQ(test, n->got, 8);
@@ -178,7 +178,7 @@ static void prmem_test_grace_periods(struct kunit *test)
 	bool many;
 	int i;
 
-	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
 	KUNIT_ASSERT_NOT_NULL(test, c);
 	/* No two of them fit into a block. */
 	for (i = 0; i < MANY_BLOCKS; i++)
@@ -211,9 +211,9 @@ static unsigned int slot_of_gone(struct kunit *test, unsigned long *pfn)
 	unsigned long pfns[GONE_BLOCKS];
 	u64 *obj;
 
-	KUNIT_EXPECT_NOT_NULL(test, pool);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, pool);
 	for (i = 0; i < GONE_BLOCKS; i++) {
-		obj = pool ? pmalloc(pool, GONE_SIZE) : NULL;
+		obj = !IS_ERR(pool) ? pmalloc(pool, GONE_SIZE) : NULL;
 		/* Of several pieces, it is in vmalloc space. */
 		if (!obj || !virt_addr_valid(obj))
 			break;
@@ -264,7 +264,7 @@ static bool use_slot(struct kunit *test, unsigned int slot, unsigned long pfn)
 
 	/* The first ones may fit into what is left of other blocks. */
 	do {
-		obj = pool ? pmalloc(pool, GONE_SIZE) : NULL;
+		obj = !IS_ERR(pool) ? pmalloc(pool, GONE_SIZE) : NULL;
 		if (!obj)
 			break;
 		KUNIT_EXPECT_EQ(test, wr_assign(*obj, NEW), 0);
@@ -391,7 +391,7 @@ static void prmem_test_reserve_is_refilled(struct kunit *test)
 	atomic_t *nr_free = find_symbol(test, "prmem_nr_free");
 	int i, k, full = 0;
 
-	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
 	for (i = 0; i < 2; i++) {
 		/* Whatever comes in between. */
 		for (k = 0; k < 4096 && pmalloc_nowait(pool, PAGE_SIZE); k++)
@@ -550,7 +550,7 @@ static void prmem_test_refill_storm(struct kunit *test)
 	unsigned long begin;
 	unsigned int i;
 
-	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
 	KUNIT_ASSERT_NOT_NULL(test, f);
 	if (global_zone_page_state(NR_FREE_PAGES) > HELD_BLOCKS << WR_BLOCK_ORDER) {
 		KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
@@ -657,7 +657,7 @@ static void prmem_test_pstrdup_shared(struct kunit *test)
 	memset(c->text, 'x', COPY_SIZE - 1);
 	for (i = 0; i < ARRAY_SIZE(modes); i++) {
 		c->pool = pmalloc_create_custom_pool(COPY_SIZE, 3, modes[i]);
-		KUNIT_ASSERT_NOT_NULL(test, c->pool);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, c->pool);
 		atomic_set(&c->done, 0);
 		task = run_here(protector, c, "protector");
 		KUNIT_ASSERT_NOT_NULL(test, task);
@@ -681,7 +681,7 @@ static void prmem_test_pool_has_no_bounds(struct kunit *test)
 	struct wr_cache *c = prmem_test_cache(64, 8);
 	u64 *above, *below, *obj;
 
-	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
 	KUNIT_ASSERT_NOT_NULL(test, c);
 	above = pmalloc(pool, 64);
 	below = pmalloc(pool, 64);

@@ -14,7 +14,7 @@ static struct pmalloc_pool *pool;
 static int memory_prmem_init(struct kunit *test)
 {
 	pool = pmalloc_create_pool(PMALLOC_MODE_START_WR);
-	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
 
 	return 0;
 }

@@ -66,7 +66,7 @@ static struct pmalloc_pool *new_pool(struct kunit *test, unsigned int which, siz
 	struct pool_test *x = test->priv;
 
 	x->pool[which] = pmalloc_create_custom_pool(refill, order, mode);
-	KUNIT_ASSERT_NOT_NULL(test, x->pool[which]);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, x->pool[which]);
 
 	return x->pool[which];
 }
@@ -333,7 +333,7 @@ static void prmem_test_pool_reserve(struct kunit *test)
 	int err = 0;
 	u32 area;
 
-	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
 	KUNIT_ASSERT_EQ(test, pmalloc_reserve(pool, PAGE_SIZE - 8), 0);
 	area = pool->area;
 	/* It is only reserved once, however often somebody asks. */
@@ -521,11 +521,12 @@ static void prmem_test_pool_refuse(struct kunit *test)
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		prmem_expect_refused(test, PRMEM_BAD_ARG, 0,
+		prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL,
 				     pmalloc_create_custom_pool(bad[i].refill, bad[i].order,
 								bad[i].mode));
 	}
-	prmem_expect_refused(test, PRMEM_BAD_ARG, 0, __pmalloc_create_pool(NULL, NULL, 0, 3, 0));
+	prmem_expect_refused(test, PRMEM_BAD_ARG, -EINVAL,
+			     __pmalloc_create_pool(NULL, NULL, 0, 3, 0));
 
 	pool = new_pool(test, 0, 0, -1, PMALLOC_MODE_WR);
 	prmem_expect_refused(test, PRMEM_BAD_ARG, 0, pmalloc(pool, 0));
@@ -540,6 +541,7 @@ static void prmem_test_pool_refuse(struct kunit *test)
 	prmem_expect_refused(test, PRMEM_BAD_OWNER, -EINVAL, pmalloc_protect_pool(NULL));
 	prmem_expect_refused(test, PRMEM_BAD_OWNER, -EINVAL, pmalloc_make_pool_ro(NULL));
 	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(NULL), 0);
+	KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(ERR_PTR(-ENOMEM)), 0);
 	prmem_expect_refused(test, PRMEM_BAD_SOURCE, 0, pstrdup(pool, NULL));
 
 	/* None of that has changed it. */

@@ -418,7 +418,7 @@ static void prmem_test_refuse_wrong_cache(struct kunit *test)
 
 	/* A pool is no cache. */
 	pool = pmalloc_create_pool(PMALLOC_MODE_START_WR);
-	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
 	obj = pmalloc(pool, sizeof(*obj));
 	KUNIT_EXPECT_NOT_NULL(test, obj);
 	if (obj) {
@@ -505,7 +505,7 @@ static void prmem_test_refuse_pool_states(struct kunit *test)
 	struct pmalloc_pool *pool = pmalloc_create_pool(PMALLOC_MODE_WR);
 	struct prmem_test_obj *obj;
 
-	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
 	obj = pmalloc(pool, sizeof(*obj));
 	KUNIT_EXPECT_NOT_NULL(test, obj);
 	if (obj) {

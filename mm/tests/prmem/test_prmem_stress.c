@@ -477,7 +477,7 @@ static void prmem_test_pool_is_shared(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, job);
 	job->pool = pmalloc_create_pool(PMALLOC_MODE_START_WR);
-	KUNIT_ASSERT_NOT_NULL(test, job->pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, job->pool);
 	team_start(test, &team, pool_thread, job);
 	threads = team.n;
 	for (k = 0; k < 30000 && atomic_read(&job->done) < threads; k++)
@@ -506,8 +506,9 @@ static int need_memory(struct kunit *test)
 	}
 	for (k = 0; k < ARRAY_SIZE(some); k++) {
 		pool = pmalloc_create_pool(some[k]);
-		missing += !pool;
-		for (i = 0; pool && i < 4; i++) {
+		missing += IS_ERR(pool);
+		KUNIT_EXPECT_TRUE(test, !IS_ERR(pool) || PTR_ERR(pool) == -ENOMEM);
+		for (i = 0; !IS_ERR(pool) && i < 4; i++) {
 			p = pmalloc(pool, i == 3 ? 3 * SZ_1M : 3 * PAGE_SIZE);
 			missing += !p;
 			KUNIT_EXPECT_TRUE(test, !p || !memchr_inv(p, 0, 3 * PAGE_SIZE));
@@ -515,7 +516,7 @@ static int need_memory(struct kunit *test)
 			if (p && !(some[k] & PMALLOC_START))
 				memset(p, 1, 3 * PAGE_SIZE);
 		}
-		if (pool) {
+		if (!IS_ERR(pool)) {
 			missing += !!pmalloc_protect_pool(pool);
 			missing += !!pmalloc_make_pool_ro(pool);
 			KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);

@@ -102,7 +102,7 @@ static void prmem_test_no_store_to_sealed(struct kunit *test)
 
 	prmem_test_need_protection(test);
 	KUNIT_ASSERT_NOT_NULL(test, obj);
-	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
 	KUNIT_EXPECT_EQ(test, wr_set_field(&prmem_test_seals, obj, q, OLD), 0);
 	KUNIT_EXPECT_EQ(test, wr_cache_seal(&prmem_test_seals, obj), 0);
 	KUNIT_EXPECT_NE(test, copy_to_kernel_nofault(&obj->q, &val, 8), 0);
@@ -692,7 +692,7 @@ static void prmem_test_no_stale_translation(struct kunit *test)
 	cpu = prmem_test_other_cpu();
 	for (round = 0; round < 30; round++) {
 		struct pmalloc_pool *pool = pmalloc_create_pool(some[round % 3]);
-		struct touch t = { .p = pool ? pmalloc(pool, PAGE_SIZE) : NULL };
+		struct touch t = { .p = !IS_ERR(pool) ? pmalloc(pool, PAGE_SIZE) : NULL };
 
 		if (!t.p) {
 			missing++;
@@ -853,7 +853,7 @@ static void prmem_test_no_split(struct kunit *test)
 					   PMALLOC_MODE_START_WR };
 
 		pool[i] = pmalloc_create_pool(some[i]);
-		KUNIT_ASSERT_NOT_NULL(test, pool[i]);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool[i]);
 		for (k = 0; k < 30; k++) {
 			void *p = pmalloc(pool[i], (1 + k % 3) * PAGE_SIZE);
 

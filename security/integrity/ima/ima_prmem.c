@@ -44,14 +44,19 @@ struct ima_record {
  */
 int __init ima_init_pool(void)
 {
+	struct pmalloc_pool *pool;
+
 	/* init_ima() calls ima_init() again if it has failed. */
 	if (ima_pool)
 		return 0;
 
-	ima_pool = pmalloc_create_custom_pool(IMA_POOL_REFILL, ilog2(sizeof(u64)),
-					      PMALLOC_MODE_START_WR);
+	pool = pmalloc_create_custom_pool(IMA_POOL_REFILL, ilog2(sizeof(u64)),
+					  PMALLOC_MODE_START_WR);
+	if (IS_ERR(pool))
+		return PTR_ERR(pool);
+	ima_pool = pool;
 
-	return ima_pool ? 0 : -ENOMEM;
+	return 0;
 }
 
 /**

@@ -464,7 +464,7 @@ static void ima_test_begin_drought(struct kunit *test)
 	unsigned int slot;
 
 	pool = pmalloc_create_custom_pool(0, ilog2(sizeof(u64)), PMALLOC_MODE_START_WR);
-	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
 	ima_test_drought.pool = pool;
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {
 		if (slot != PRMEM_STATIC_SLOT && prmem_replace(&prmem_blocks[slot].taken, 0, 1))

@@ -241,6 +241,13 @@ def quoted_code(ctx):
     return "\n".join(quotes.wrong(documents, sources)) or None
 
 
+def errors_of_prmem(ctx):
+    """The table of errors in its document and the code agree."""
+    texts = {path: text.data.decode(errors="replace") for path, text in ctx.final.items()}
+    return "\n".join(quotes.wrong_errors(texts["Documentation/core-api/prmem.rst"],
+                                         [text for path, text in texts.items() if re.fullmatch(r"mm/prmem\w*\.[ch]", path)])) or None
+
+
 def length(ctx):
     # A list that is written by a command is nobody's to read from its beginning to its end.
     bad = [f"{name} has {count} lines" for name in ctx.files if name != "harness/scenarios/expected" and
@@ -429,7 +436,7 @@ def _cases(ctx):
     yield "lint", "get_maintainer", get_maintainer, ()
     for name in sorted(ctx.patches, key=lambda name: -(OUT / "series" / name).stat().st_size):
         yield "lint", f"checkpatch {name[:-6]}", checkpatch, (name,)
-    for case in (kernel_doc, pyflakes, shellcheck, spdx, spdxcheck, quoted_code, length, machine_paths, readme_scenarios):
+    for case in (kernel_doc, pyflakes, shellcheck, spdx, spdxcheck, quoted_code, errors_of_prmem, length, machine_paths, readme_scenarios):
         yield "lint", case.__name__, case, ()
     for case in (reproducible, round_trip, git_am, git_am_of_parts, balanced, composed_tree, preimages):
         yield "series", case.__name__, case, ()

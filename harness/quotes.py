@@ -3,12 +3,17 @@
 
 Only the indentation and empty lines may differ. A line "..." leaves something out. In a block that shows a change, as a diff
 does, it is the code after the change.
+
+And a table of errors says what the code returns and counts.
 """
 
 import re
 
 LITMUS = re.compile(r"C [\w-]+$")
 CODE = re.compile(r"[;{]$")
+# A row of the table, and a line of the array that it stands for.
+ERROR_ROW = re.compile(r"^(-E\w+|none)\s+(\w+)\s+\S", re.M)
+ERROR_LINE = re.compile(r'^\t\[(\w+)\] = \{ (-E\w+), "(\w+)",', re.M)
 
 
 def blocks(text):
@@ -70,3 +75,22 @@ def wrong(documents, sources):
             if pieces and not any(quoted(pieces, file) for file in files):
                 bad.append(f"{path}:{number}: no file of the series has this code: {pieces[0][0]}")
     return bad if seen else ["no document has code"]
+
+
+def wrong_errors(document, sources):
+    """What is wrong with the table of errors in @document: (error, counter) rows that are not those of the array in @sources.
+
+    A row may say "none" where no function returns the error.
+    """
+    told = {word: error for error, word in ERROR_ROW.findall(document)}
+    known = {word: (error, name) for text in sources for name, error, word in ERROR_LINE.findall(text)}
+    if not known:
+        return ["no file of the series has an array of errors"]
+    bad = [f"{word}: {'is not in the document' if word in known else 'no code counts it'}" for word in sorted(told.keys() ^ known.keys())]
+    for word in sorted(told.keys() & known.keys()):
+        error, name = known[word]
+        # prmem_frames_refuse() returns whether, and no error.
+        silent = not any(re.search(rf"\breturn\b[^;]*(?<!_frames_refuse\(){name}\b", text) for text in sources)
+        if told[word] != error and not (told[word] == "none" and silent):
+            bad.append(f"{word}: the document says {told[word]}, the code {error}")
+    return bad

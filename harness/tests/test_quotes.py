@@ -45,5 +45,29 @@ class Quotes(unittest.TestCase):
         self.assertEqual(self.wrong("echo > run"), ["no document has code"])
 
 
+class Errors(unittest.TestCase):
+    DOCUMENT = "=== ===\nError Counter\n=== ===\n-EPERM   cache    of another cache\n                  -EINVAL what else\nnone     batch    no batch\n"
+    CODE = 'x[] = {\n\t[BAD_CACHE] = { -EPERM, "cache", "is" },\n\t[NO_BATCH] = { -EPERM, "batch", "is" },\n};\n'
+
+    def test_agree(self):
+        self.assertEqual(quotes.wrong_errors(self.DOCUMENT, [self.CODE, "refuse(NO_BATCH);"]), [])
+
+    def test_a_row_is_missing(self):
+        self.assertEqual(quotes.wrong_errors(self.DOCUMENT.replace("cache ", "other "), [self.CODE]),
+                         ["cache: is not in the document", "other: no code counts it"])
+
+    def test_another_error(self):
+        self.assertEqual(quotes.wrong_errors(self.DOCUMENT, [self.CODE.replace("-EPERM, \"cache", "-EINVAL, \"cache")]),
+                         ["cache: the document says -EPERM, the code -EINVAL"])
+
+    def test_none_where_it_is_returned(self):
+        for text in ("return refuse(NO_BATCH);", "return x ? 0 :\n\trefuse(NO_BATCH, y);"):
+            self.assertEqual(quotes.wrong_errors(self.DOCUMENT, [self.CODE, text]),
+                             ["batch: the document says none, the code -EPERM"])
+
+    def test_no_code(self):
+        self.assertEqual(quotes.wrong_errors(self.DOCUMENT, ["int x;"]), ["no file of the series has an array of errors"])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -18,6 +18,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from . import checkout
 from .common import (CACHE, LOGS, PROGRESS, ROOT, HarnessError, end_process, need, no_network, refuse_full_disk, run, say, start,
                      tail)
 
@@ -254,7 +255,14 @@ def drifted(base, root=ROOT):
             if not (Path(base) / path).is_file() or sha256(Path(base) / path) != digest]
 
 
-def accept(base, version, root=ROOT):
+PORT = ("  Set KAS_BASE_DEB to a file of the pinned package, or port the series: put the new version (and its hashes)\n"
+        "  into base/VERSION and series/order, correct the named edits, and run 'make refresh'.")
+# Where the pinned base can be had, git can do most of it: it has the old text of the files.
+MERGE = ("  Without TREE, 'make series' and 'make tree' have what git needs to merge:\n"
+         "  git -C {tree} fetch {root}/build/tree kas && git -C {tree} am -3 {root}/out/series/linux-kas.mbox")
+
+
+def accept(base, version, root=ROOT, why="the pinned base is gone from the archive, and ", advice=PORT):
     """Judge a base of another version: None when it can be used, else HarnessError names what drifted.
 
     Same text of all edited files: used as it is. Else the series is composed over it; a hunk may move, but its
@@ -270,10 +278,8 @@ def accept(base, version, root=ROOT):
     failures = model.try_compose(series, base)
     if failures:
         raise HarnessError(
-            f"the pinned base is gone from the archive, and the series does not apply to {version}:\n" +
-            "\n".join(failures) + "\n  changed since the pinned base: " + ", ".join(drift) +
-            "\n  Set KAS_BASE_DEB to a file of the pinned package, or port the series: put the new version (and its hashes)\n"
-            "  into base/VERSION and series/order, correct the named edits, and run 'make refresh'.")
+            f"{why}the series does not apply to {version}:\n" + "\n".join(failures) +
+            "\n  changed since the pinned base: " + ", ".join(drift) + "\n" + advice)
     say(f"note: {', '.join(drift)} changed since the pinned base; every edit still applies word for word")
 
 
@@ -318,9 +324,9 @@ def is_there():
 
 
 def ensure_base(root=ROOT, cache=CACHE):
-    """The pristine unpacked source: CACHE/base/VERSION, fetched and unpacked when it is not there."""
-    pin = read_pin(root)
-    key = (str(root), str(cache), pin["version"])
+    """The pristine unpacked source: CACHE/base/VERSION, fetched and unpacked when it is not there; or that of TREE."""
+    pin, tree = read_pin(root), os.environ.get("TREE")
+    key = (str(root), str(cache), pin["version"], tree)
     if key in _checked:
         return _checked[key]
     folder = Path(cache) / "base"
@@ -330,6 +336,12 @@ def ensure_base(root=ROOT, cache=CACHE):
     except OSError as err:
         raise HarnessError(f"the cache {cache} cannot be written: {err.strerror}; XDG_CACHE_HOME=FOLDER puts it elsewhere") from None
     instead = folder / f"{pin['version']}.instead"      # names the version that stands in for one that is gone
+    if tree:
+        with locked(folder / "lock"):
+            target = checkout.snapshot(tree, folder, _whole, write_file_list)
+        accept(target, f"{target.name}, which is TREE", root, "", MERGE.format(tree=tree, root=root))
+        _checked[key] = target
+        return target
     with locked(folder / "lock"):
         target = folder / pin["version"]
         if not _whole(target):

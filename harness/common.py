@@ -27,7 +27,7 @@ LOG_LIMIT = 64 << 20
 GRACE = 5       # for a process that was asked to end
 
 # What of the user's environment reaches this program and all that it starts. README.md names them.
-USERS = ("ACCEL", "KAS_BASE_DEB", "KAS_BOCHS_TARBALL", "ONLY", "PARTS", "V", "KERNEL", "INITRD", "CMDLINE", "SYSTEM_MAP",
+USERS = ("ACCEL", "KAS_BASE_DEB", "KAS_BOCHS_TARBALL", "TREE", "ONLY", "PARTS", "V", "KERNEL", "INITRD", "CMDLINE", "SYSTEM_MAP",
          "PATH", "TERM", "COLUMNS", "APT_CONFIG", *(name for proxy in ("http_proxy", "https_proxy", "no_proxy")
                                                    for name in (proxy, proxy.upper())))
 # In the environment of each process that a run starts, and of those that they start: by this they are found.

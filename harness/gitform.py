@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from . import base as base_mod
-from . import model
+from . import checkout, model
 from .common import HarnessError, replace_file
 
 BRANCH = "kas"
@@ -101,7 +101,7 @@ def write_patches(out, series, base, patches, steps, part=""):
         texts = {name: (made / name).read_bytes() for name in names}
     mbox = b"".join(texts[name] for name in names)
     # Not in the mbox: git am stops at a mail without a patch.
-    texts["0000-cover-letter.patch"] = cover(series, ours, stat, part).encode()
+    texts["0000-cover-letter.patch"] = cover(series, base, ours, stat, part).encode()
     texts[f"{part}.mbox" if part else MBOX] = mbox
     texts["series"] = "".join(name + "\n" for name in names).encode()
     out.mkdir(parents=True)
@@ -118,9 +118,8 @@ def _read(path):
         raise HarnessError(f"there is no {path}") from None
 
 
-def cover(series, patches, stat, part=""):
+def cover(series, base, patches, stat, part=""):
     """The cover letter of @part, or of all: cover.md, what has changed, what it needs, the subjects, the diffstat and the base."""
-    pin = base_mod.read_pin(series.root)
     folder = series.root / "series" / part
     title, _, body = _read(folder / "cover.md").partition("\n")
     body = body.strip("\n")
@@ -136,11 +135,19 @@ def cover(series, patches, stat, part=""):
     subjects = "\n".join("  " + patch.subject for patch in patches)
     head = (f"From {ZERO} Mon Sep 17 00:00:00 2001\nFrom: {NAME} <{MAIL}>\nDate: Thu, 1 Jan 2026 00:00:00 +0000\n"
             f"Subject: [PATCH {'0' * len(str(count))}/{count}] {title.lstrip('# ')}\n")
-    text = f"{body}\n\n{NAME} ({count}):\n{subjects}\n\n{stat}\nbase: {pin['package']} {pin['version']}\n" \
-           f"base-sha256: {pin['tarball-sha256']} {Path(pin['tarball']).name}\n"
+    text = f"{body}\n\n{NAME} ({count}):\n{subjects}\n\n{stat}\n{_base_lines(series.root, base)}"
     if not (head + text).isascii():
         head += "MIME-Version: 1.0\nContent-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit\n"
     return head + "\n" + text
+
+
+def _base_lines(root, base):
+    """What the cover letter says of the base: git's own word where that is a commit."""
+    commit = checkout.commit_of(base)
+    if commit:
+        return f"base: Linux {Path(base).name.rpartition('-')[0]}\nbase-commit: {commit}\n"
+    pin = base_mod.read_pin(root)
+    return f"base: {pin['package']} {pin['version']}\nbase-sha256: {pin['tarball-sha256']} {Path(pin['tarball']).name}\n"
 
 
 # ---- the branch to work on ----

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from . import base as base_mod
-from . import diff, gitform, model
+from . import diff, gitform, model, versions
 from .common import BUILD, OUT, ROOT, HarnessError, PROGRESS, replace_file, say
 
 MANIFEST = ".kas-manifest.json"
@@ -204,7 +204,25 @@ def cmd_series(_args):
     say("A part on top of those that its cover letter names:")
     for part in parts or model.load().parts:
         say(f"  git am -s out/series/{part}/{part}.mbox")
+    _tell_changes(ROOT, OUT / "series", parts)
     return 0
+
+
+def _tell_changes(root, out, parts):
+    """Write what has changed since the last version beside the patches of @parts, by default all, in @out."""
+    tag = versions.last(root)
+    if not tag:
+        say("no version before this one is tagged, so there is no range-diff")
+        return
+    series = model.load(root)
+    try:
+        texts = versions.range_diff(series, base_mod.ensure_base(root), parts or list(series.parts), tag)
+    except HarnessError as err:
+        say(f"note: no range-diff: {err}")
+        return
+    for part, text in texts.items():
+        (out / part / versions.NAME).write_text(text)
+    say(f"what has changed since {tag}: out/series/{versions.NAME}, and one beside the mbox of each part")
 
 
 def cmd_tree(_args):

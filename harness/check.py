@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import base as base_mod
-from . import brackets, claims, gitform, model, quotes, report, selfmutants, series
+from . import brackets, claims, gitform, layers, model, quotes, report, selfmutants, series
 from .common import BUILD, CACHE, CHECK_PACKAGES, JOBS, OUT, PROGRESS, ROOT, HarnessError, first_line, need, say
 
 # Words that codespell takes for misspelled, each with what it is here.
@@ -248,6 +248,12 @@ def errors_of_prmem(ctx):
                                          [text for path, text in texts.items() if re.fullmatch(r"mm/prmem\w*\.[ch]", path)])) or None
 
 
+def layered(ctx):
+    """No file of a part uses one that is above it."""
+    return "\n".join(layers.wrong({path: ctx.final[path].data.decode(errors="replace") for path in ctx.series.new_files
+                                   if path.endswith((".c", ".h"))})) or None
+
+
 def length(ctx):
     # A list that is written by a command is nobody's to read from its beginning to its end.
     bad = [f"{name} has {count} lines" for name in ctx.files if name != "harness/scenarios/expected" and
@@ -436,7 +442,7 @@ def _cases(ctx):
     yield "lint", "get_maintainer", get_maintainer, ()
     for name in sorted(ctx.patches, key=lambda name: -(OUT / "series" / name).stat().st_size):
         yield "lint", f"checkpatch {name[:-6]}", checkpatch, (name,)
-    for case in (kernel_doc, pyflakes, shellcheck, spdx, spdxcheck, quoted_code, errors_of_prmem, length, machine_paths, readme_scenarios):
+    for case in (kernel_doc, pyflakes, shellcheck, spdx, spdxcheck, quoted_code, errors_of_prmem, layered, length, machine_paths, readme_scenarios):
         yield "lint", case.__name__, case, ()
     for case in (reproducible, round_trip, git_am, git_am_of_parts, balanced, composed_tree, preimages):
         yield "series", case.__name__, case, ()

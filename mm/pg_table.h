@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Private to mm/pg_table*.c and their tests. */
+/*
+ * Private to mm/pg_table*.c and their tests.
+ *
+ * Each file uses only those before it: pg_table_list.c, pg_table_op.c,
+ * pg_table_debugfs.c, pg_table.c.
+ */
 #ifndef _MM_PG_TABLE_H
 #define _MM_PG_TABLE_H
 
@@ -96,6 +101,7 @@ static inline unsigned long pg_slot_last(int level, unsigned long addr)
 
 void pg_table_debugfs_add(struct pg_table *pgt);
 const char *pg_table_refusal_word(enum pg_table_refusal why);
+int pg_table_refuse(const struct pg_table *pgt, enum pg_table_refusal why, unsigned long caller);
 
 extern struct list_head pg_table_list;
 extern struct mutex pg_table_list_mutex;

@@ -3,34 +3,26 @@
  * Protected memory: read-only for everybody, changed only by wr_*() through a
  * window that one CPU has for one operation.
  *
- * This file has the window, the checks and the writes.  prmem_block.c gets the
- * memory, prmem_cache.c and prmem_pool.c hand it out.  See
- * Documentation/core-api/prmem.rst.
+ * This file has the checks and the writes.  See Documentation/core-api/prmem.rst.
  */
-#define pr_fmt(fmt) "prmem: " fmt
-
 #include <linux/export.h>
 #include <linux/hardirq.h>
-#include <linux/init.h>
 #include <linux/prmem_frame.h>
-#include <linux/ratelimit.h>
 #include <linux/set_memory.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
-#include <asm/tlbflush.h>
+#include <asm/sections.h>
 
-#include "prmem.h"
+#include "prmem_window.h"
 
-#define CREATE_TRACE_POINTS
 #include <trace/events/prmem.h>
 
 struct prmem_block prmem_blocks[PRMEM_NR_SLOTS] __wr_after_init_private;
+struct prmem_frames prmem_frames __wr_after_init_private;
 unsigned long prmem_base __ro_after_init;
-bool prmem_unprotected __ro_after_init;
 /* Set by mark_rodata_ro().  kernel_set_to_readonly is no substitute: it can be forged. */
 bool prmem_static_ro __ro_after_init;
-DEFINE_STATIC_KEY_FALSE(prmem_ready);
 /*
  * Held to protect or to destroy something, and to look at all blocks.  Nobody waits for
  * memory with this mutex held, so that it may be taken in order to free memory.
@@ -38,135 +30,10 @@ DEFINE_STATIC_KEY_FALSE(prmem_ready);
 DEFINE_MUTEX(prmem_mutex);
 /* Held to get memory.  Taken before prmem_mutex; see prmem_may_grow(). */
 DEFINE_MUTEX(prmem_grow_mutex);
-struct prmem_stats prmem_stats;
-
-static bool prmem_panic __ro_after_init;
-
-static DEFINE_PER_CPU(struct temp_mm *, prmem_mms_instance);
-struct temp_mm_percpu prmem_mms = {
-	.instance = &prmem_mms_instance,
-	.name = "prmem",
-};
-
-DEFINE_PER_CPU(struct prmem_batch, prmem_batch);
-DEFINE_PER_CPU(struct prmem_batch, prmem_outer_batch);
-
-/* The error, a word for debugfs, a line for the log. */
-static const struct {
-	int err;
-	const char *word;
-	const char *line;
-} prmem_refusals[] = {
-	[PRMEM_BAD_ARG] = { -EINVAL, "argument", "NULL, or a number out of range" },
-	[PRMEM_BAD_RANGE] = { -EINVAL, "range", "not within one object" },
-	[PRMEM_BAD_ALIGN] = { -EINVAL, "alignment", "not aligned to its size" },
-	[PRMEM_BAD_ADDRESS] = { -EFAULT, "address", "no protected memory at this address" },
-	[PRMEM_BAD_SOURCE] = { -EFAULT, "source", "source is no kernel memory" },
-	[PRMEM_BAD_OWNER] = { -EINVAL, "owner", "no such cache or pool" },
-	[PRMEM_WRONG_CACHE] = { -EPERM, "cache", "object of another cache" },
-	[PRMEM_FREED] = { -EINVAL, "freed", "object is not allocated" },
-	[PRMEM_SEALED] = { -EPERM, "sealed", "object is sealed" },
-	[PRMEM_READ_ONLY] = { -EPERM, "read_only", "pool is read-only for ever" },
-	[PRMEM_OPEN] = { -EPERM, "open", "pool is not protected yet" },
-	[PRMEM_BAD_CONTEXT] = { -EPERM, "context", "in an NMI, or before there are windows" },
-	[PRMEM_NO_BATCH] = { -EPERM, "no_batch", "no batch to end or to relax" },
-	[PRMEM_IRQS_ON] = { -EPERM, "interrupts", "interrupts are on in a batch" },
-	[PRMEM_BAD_LIST] = { -EINVAL, "list", "links of a list do not match" },
-	[PRMEM_BUSY] = { -EBUSY, "busy", "objects are left" },
-	[PRMEM_MAPPED] = { -EINVAL, "map", "protected pages are to be mapped writable" },
-	[PRMEM_LET_GO] = { -EINVAL, "free", "protected pages are to be freed or unmapped" },
-};
-
-static_assert(ARRAY_SIZE(prmem_refusals) == PRMEM_NR_REFUSALS);
-
-/* One limit for each kind, so that many lines of one kind do not suppress another. */
-static struct ratelimit_state prmem_warned[PRMEM_NR_REFUSALS] = {
-	[0 ... PRMEM_NR_REFUSALS - 1] = RATELIMIT_STATE_INIT(prmem_warned[0],
-							     DEFAULT_RATELIMIT_INTERVAL,
-							     DEFAULT_RATELIMIT_BURST),
-};
-
-/* Count a refusal, log it with its caller at a limited rate, and return the error. */
-noinline __cold int prmem_refuse(enum prmem_refusal why, const void *addr,
-				 unsigned long caller)
-{
-	atomic_long_inc(&prmem_stats.refused[why]);
-	trace_prmem_refuse(prmem_refusals[why].word, addr, caller);
-	if (prmem_panic)
-		panic("prmem: %s; caller is %pS", prmem_refusals[why].line, (void *)caller);
-
-	/* The caller may hold a lock that the console takes. */
-	if (__ratelimit(&prmem_warned[why]))
-		printk_deferred(pr_fmt("%s; %s, caller is %pS\n"), prmem_refusals[why].line,
-				why == PRMEM_IRQS_ON ? "off again" : "refused", (void *)caller);
-
-	return prmem_refusals[why].err;
-}
-
-const char *prmem_refusal_word(enum prmem_refusal why)
-{
-	return prmem_refusals[why].word;
-}
-
-static int __init prmem_param(char *arg)
-{
-	if (arg && !strcmp(arg, "off"))
-		prmem_unprotected = true;
-	else if (arg && !strcmp(arg, "panic"))
-		prmem_panic = true;
-	else
-		pr_warn("unknown option prmem=%s: off and panic are known\n", arg ?: "");
-
-	return 0;
-}
-early_param("prmem", prmem_param);
-
-/* The window. */
 
 static __always_inline void *prmem_static_alias(unsigned long addr)
 {
 	return prmem_alias(PRMEM_STATIC_SLOT, addr - (unsigned long)__start_wr_after_init);
-}
-
-/*
- * Open the window of this CPU, with interrupts off until __prmem_close().  If it is open
- * already, as in a batch, w->prev is NULL and __prmem_close() leaves it open.  If
- * cpu_tlbstate.loaded_mm was forged to say so, then the write that follows faults.
- */
-static __always_inline bool __prmem_open(struct prmem_window *w)
-{
-	struct temp_mm *t;
-
-	if (unlikely(in_nmi() || !static_branch_likely(&prmem_ready)))
-		return false;
-
-	prmem_suspend(w);
-	local_irq_save(w->flags);
-	t = this_cpu_read(prmem_mms_instance);
-	w->mm = t->mm;
-	w->prev = NULL;
-	if (likely(this_cpu_read(cpu_tlbstate.loaded_mm) != w->mm))
-		w->prev = use_temporary_mm_irqs_off(w->mm);
-
-	return true;
-}
-
-static __always_inline void __prmem_close(struct prmem_window *w)
-{
-	if (likely(w->prev))
-		unuse_temporary_mm_irqs_off(w->mm, w->prev);
-	local_irq_restore(w->flags);
-	prmem_resume(w);
-}
-
-int prmem_open(struct prmem_window *w)
-{
-	return __prmem_open(w) ? 0 : -EPERM;
-}
-
-void prmem_close(struct prmem_window *w)
-{
-	__prmem_close(w);
 }
 
 /*

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the files of prmem, its page-table walker and its tests share.
+ *
+ * Each file uses only those before it: prmem_window.c, prmem_batch.c, prmem.c,
+ * prmem_frame.c, prmem_block.c, prmem_cache.c, prmem_pool.c, prmem_object.c,
+ * prmem_module.c, prmem_debugfs.c.
  */
 #ifndef _MM_PRMEM_H
 #define _MM_PRMEM_H
@@ -310,6 +314,7 @@ static __always_inline void prmem_resume(struct prmem_window *w)
 #endif
 }
 
+/* prmem_window.h has them inline, for where a few instructions count. */
 int prmem_open(struct prmem_window *w);
 void prmem_close(struct prmem_window *w);
 

@@ -19,6 +19,25 @@
 
 #include "prmem.h"
 
+DEFINE_PER_CPU(struct prmem_batch, prmem_batch);
+DEFINE_PER_CPU(struct prmem_batch, prmem_outer_batch);
+
+/*
+ * Count and report a batch that should have called wr_relax().  This must not let
+ * interrupts in itself: the caller may hold a lock that a handler takes as well.
+ */
+noinline __cold void prmem_batch_too_long(struct prmem_batch *b)
+{
+	static DEFINE_RATELIMIT_STATE(warned, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
+
+	b->too_long = true;
+	atomic_long_inc(&prmem_stats.too_long);
+	/* The caller may hold a lock that the console takes. */
+	if (__ratelimit(&warned))
+		printk_deferred(pr_fmt("batch is too long without wr_relax(), begun by %pS\n"),
+				(void *)b->caller);
+}
+
 /*
  * Is the batch of this CPU open?  Its depth alone does not tell: if the task that began
  * it has slept or died, the window was closed meanwhile.  So this looks at CR3.
@@ -47,22 +66,6 @@ static void prmem_batch_reopen(struct prmem_batch *b)
 	saved.bytes = 0;
 	saved.too_long = false;
 	*b = saved;
-}
-
-/*
- * Count and report a batch that should have called wr_relax().  This must not let
- * interrupts in itself: the caller may hold a lock that a handler takes as well.
- */
-noinline __cold void prmem_batch_too_long(struct prmem_batch *b)
-{
-	static DEFINE_RATELIMIT_STATE(warned, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
-
-	b->too_long = true;
-	atomic_long_inc(&prmem_stats.too_long);
-	/* The caller may hold a lock that the console takes. */
-	if (__ratelimit(&warned))
-		printk_deferred(pr_fmt("batch is too long without wr_relax(), begun by %pS\n"),
-				(void *)b->caller);
 }
 
 static noinline __cold void prmem_report_list(unsigned long caller)

@@ -19,8 +19,6 @@
 
 #include "prmem.h"
 
-struct prmem_frames prmem_frames __wr_after_init_private;
-
 /* The next block of the same bucket, or 0. */
 static u16 prmem_frame_next[PRMEM_NR_SLOTS] __wr_after_init_private;
 

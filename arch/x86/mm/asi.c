@@ -26,14 +26,6 @@
 
 #include "asi.h"
 
-/*
- * Protects asi_domains, asi_types[] with the class and the users of each type, and the
- * lists of tasks that domains map: @tasks of struct asi and @mapped of struct
- * asi_session.
- */
-DEFINE_MUTEX(asi_mutex);
-LIST_HEAD(asi_domains);
-
 DEFINE_STATIC_KEY_FALSE(asi_key);
 EXPORT_SYMBOL_GPL(asi_key);
 
@@ -42,67 +34,6 @@ static bool asi_usable __ro_after_init;
 
 static struct asi_type *asi_types[CR3_NR_CLASSES];
 static u64 asi_last_id;
-
-/* The error, a word for debugfs, a line for the log. */
-static const struct {
-	int err;
-	const char *word;
-	const char *line;
-} asi_refusal_text[] = {
-	[ASI_BAD_ARG] = {
-		-EINVAL, "argument", "NULL, or an argument out of range"
-	},
-	[ASI_BAD_ADDRESS] = {
-		-EFAULT, "address", "not kernel memory, or a range that wraps"
-	},
-	[ASI_BAD_CONTEXT] = {
-		-EPERM, "context", "not in this context, or with this mm loaded"
-	},
-	[ASI_BAD_STATE] = {
-		-EBUSY, "state", "no session of this domain, or one already"
-	},
-	[ASI_BAD_TABLE] = {
-		-ENOENT, "table", "the page table lacks what the entry code needs"
-	},
-	[ASI_NO_CLASS] = {
-		-ENOSPC, "class", "all classes are taken by other types"
-	},
-};
-
-static_assert(ARRAY_SIZE(asi_refusal_text) == ASI_NR_REFUSALS);
-
-atomic_long_t asi_refusals[ASI_NR_REFUSALS];
-
-/*
- * Count, name the caller once for each kind of mistake, and return the error.
- * A wrong argument is no reason to stop the machine, so this is no WARN().
- */
-noinline __cold int asi_refuse(const struct asi *asi, enum asi_refusal why,
-			       unsigned long caller)
-{
-	static unsigned long warned;
-
-	atomic_long_inc(&asi_refusals[why]);
-	if (!test_and_set_bit(why, &warned))
-		pr_warn("%s: %s; refused, caller is %pS\n",
-			asi ? asi->pgt->name : "(null)", asi_refusal_text[why].line,
-			(void *)caller);
-
-	return asi_refusal_text[why].err;
-}
-
-/**
- * asi_refused - how often calls were refused
- * @why: for this reason
- *
- * Context: Any.
- *
- * Return: the number since boot.
- */
-long asi_refused(enum asi_refusal why)
-{
-	return atomic_long_read(&asi_refusals[why]);
-}
 
 static int asi_get_class(struct asi *asi, struct asi_type *type)
 {
@@ -788,8 +719,7 @@ static int asi_stats_show(struct seq_file *m, void *unused)
 		seq_putc(m, '\n');
 	}
 	for (i = 0; i < ASI_NR_REFUSALS; i++)
-		seq_printf(m, "refused_%s %ld\n", asi_refusal_text[i].word,
-			   asi_refused(i));
+		seq_printf(m, "refused_%s %ld\n", asi_refusal_word(i), asi_refused(i));
 
 	return 0;
 }

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of asi and their tests share.
+ *
+ * Each file uses only those before it: asi_list.c, asi_tlb.c, asi_map.c, asi_fault.c,
+ * asi.c, asi_free.c.
+ */
 #ifndef _X86_MM_ASI_H
 #define _X86_MM_ASI_H
 
@@ -114,6 +120,7 @@ extern char __smp_locks[], __smp_locks_end[];
 
 int asi_refuse(const struct asi *asi, enum asi_refusal why, unsigned long caller);
 long asi_refused(enum asi_refusal why);
+const char *asi_refusal_word(enum asi_refusal why);
 
 struct pg_table *asi_pg_table(struct asi *asi);
 int asi_set_pg_table(struct asi *asi, struct pg_table *pgt);

@@ -156,7 +156,7 @@ def spdx(ctx):
     bad = []
     for name in ctx.files:
         mirrored = name.split("/")[0] in model.KERNEL_FOLDERS
-        if mirrored or name.endswith(SOURCE_SUFFIXES) or Path(name).name in ("Makefile", "run"):
+        if (mirrored and Path(name).name != "config") or name.endswith(SOURCE_SUFFIXES) or Path(name).name in ("Makefile", "run"):
             head = (ROOT / name).read_text(errors="replace").splitlines()[:3]
             if not any("SPDX-License-Identifier: " in line for line in head):
                 bad.append(name)
@@ -189,6 +189,20 @@ def kunit_options(ctx):
             if status:
                 bad += [f"{path}:", output]
     return "\n".join(bad) or (None if asked else "the series has no .kunitconfig")
+
+
+def kselftests(ctx):
+    """The tests of the series in tools/testing/selftests build as the kernel builds them, without a word of the compiler."""
+    asked = sorted(path.rpartition("/")[0] for path in ctx.final if re.fullmatch(r"tools/testing/selftests/[^/]+/Makefile", path)
+                   and path in ctx.series.new_files)
+    listed = re.findall(r"^TARGETS \+= (\S+)$", ctx.final["tools/testing/selftests/Makefile"].data.decode(), re.M) if asked else []
+    bad = [f"{folder} is not in TARGETS" for folder in asked if folder.rpartition("/")[2] not in listed]
+    for folder in asked:
+        with tempfile.TemporaryDirectory(prefix="kas-kselftest.") as objdir:
+            status, output = call(["make", "-C", ctx.tree / folder, f"OUTPUT={objdir}"])
+            if status or "warning:" in output or not any(Path(objdir).iterdir()):
+                bad += [f"{folder}:", output]
+    return "\n".join(bad) or (None if asked else "the series has no selftests")
 
 
 def _sections(text):
@@ -438,6 +452,7 @@ def _cases(ctx):
     for path in sorted((ROOT / "harness" / "tests").glob("test_*.py")):
         yield "series", f"unit {path.stem[5:]}", unit_tests, (path.stem,)
     yield "lint", "kunit_options", kunit_options, ()
+    yield "lint", "kselftests", kselftests, ()
     yield "lint", "codespell", codespell, ()
     yield "lint", "get_maintainer", get_maintainer, ()
     for name in sorted(ctx.patches, key=lambda name: -(OUT / "series" / name).stat().st_size):

@@ -8,12 +8,15 @@ import stat
 from pathlib import Path
 
 from . import build
-from .base import locked
+from .base import ensure_base, locked
 from .common import BUILD, LOGS, ROOT, HarnessError, replace_file, run
 
 SOURCES = ROOT / "harness" / "guest"
 PROGRAMS = BUILD / "guest"
 MODULES = SOURCES / "mod"
+# Those of the series that the guest runs as well.
+SELFTESTS = ROOT / "tools" / "testing" / "selftests"
+INCLUDES = [SELFTESTS / "temp_mm", SELFTESTS / "asi"]
 # A program has of them what it uses.
 LIBRARIES = ["-lcrypto"]
 BUSYBOX = "/bin/busybox"
@@ -25,12 +28,38 @@ APPLETS = ("sh ls cat echo grep dmesg mount ps top sleep mkdir rm cp mv ln head 
 
 
 def programs():
-    """Compile each guest/NAME.c into a static program that only needs the kernel."""
+    """Compile each guest/NAME.c, and each test of the series, into a static program that only needs the kernel."""
     PROGRAMS.mkdir(parents=True, exist_ok=True)
     command = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread"]
     common = "\0".join([*command, *LIBRARIES, run(["gcc", "--version"])])
-    common = [common.encode(), *(path.read_bytes() for path in sorted(SOURCES.glob("*.h")))]
-    return [compiled(source, command, common) for source in sorted(SOURCES.glob("*.c"))]
+    headers = [kselftest_header(), *sorted(SOURCES.glob("*.h")), *sorted(SELFTESTS.glob("*/*.h"))]
+    common = [common.encode(), *(path.read_bytes() for path in headers)]
+    command += include_flags()
+    return [compiled(source, command, common) for source in sources()]
+
+
+def include_flags():
+    return [f"-I{folder}" for folder in [*INCLUDES, where_it_is_included()]]
+
+
+def sources():
+    """Each has another name, by which scenarios know it."""
+    return sorted([*SOURCES.glob("*.c"), *SELFTESTS.glob("*/*.c")], key=lambda path: path.stem)
+
+
+def kselftest_header():
+    return ensure_base() / "tools/testing/selftests/kselftest.h"
+
+
+def where_it_is_included():
+    """A folder F where F/../kselftest.h is that of the base: the tests name it so, and it is no file of the series."""
+    folder = PROGRAMS / "include" / "selftests"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder.parent / "kselftest.h"
+    text = kselftest_header().read_bytes()
+    if not target.exists() or target.read_bytes() != text:
+        replace_file(target, text)
+    return folder
 
 
 def compiled(source, command, common):
@@ -43,7 +72,7 @@ def compiled(source, command, common):
     if not target.exists() or not stamp.exists() or stamp.read_text() != key:
         # What a compiler that is killed leaves behind has no key.
         stamp.unlink(missing_ok=True)
-        run([*command, "-o", target, source, *LIBRARIES], log=LOGS / f"guest-{source.stem}.log", what=f"compile guest/{source.name}")
+        run([*command, "-o", target, source, *LIBRARIES], log=LOGS / f"guest-{source.stem}.log", what=f"compile {source.parent.name}/{source.name}")
         replace_file(stamp, key)
     return target
 

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #include "asi.h"
+#include "kernel.h"
 #include "poking.h"
 
 #define MAX_TASKS	64

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "asi.h"
+#include "kernel.h"
 #include "poking.h"
 
 #define SHARED		"/tmp/asi_meanwhile"

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 
+#include "kernel.h"
 #include "poking.h"
 
 #define VARIABLE "/sys/firmware/efi/efivars/HarnessTest-6ab2a3f8-2b14-4c6e-9f53-5d7a10c8e4b1"

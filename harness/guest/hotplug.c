@@ -3,6 +3,7 @@
  * CPUs go and come while another process makes the kernel write its text:
  * hotplug[:ROUNDS]. One round takes every CPU but the first down and up again.
  */
+#include "kernel.h"
 #include "poking.h"
 
 /* A few times each way. */

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "ktap.h"
+#include "report.h"
 
 #define IMA "/sys/kernel/security/ima/"
 #define ASCII_LIST IMA "ascii_runtime_measurements"

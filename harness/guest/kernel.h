@@ -6,16 +6,10 @@
 #define HARNESS_KERNEL_H
 
 #include <stdbool.h>
-#include <sys/klog.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "ktap.h"
-
-/* Where a test of a program runs, on the host, it has files of its own. */
-#ifndef DEBUGFS
-#define DEBUGFS "/sys/kernel/debug/"
-#endif
+#include "report.h"
 
 extern char *program_invocation_short_name;	/* of the C library, which hides it from some */
 
@@ -24,35 +18,6 @@ static inline void die(const char *what)
 {
 	fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, strerror(errno));
 	_exit(1);
-}
-
-/* What follows "@key " at the start of a line of @text; NULL: there is none. */
-static inline const char *value_in(const char *text, const char *key)
-{
-	size_t len = strlen(key);
-
-	while (text && *text) {
-		if (!strncmp(text, key, len) && text[len] == ' ')
-			return text + len + 1;
-		text = strchr(text, '\n');
-		text += !!text;
-	}
-	return NULL;
-}
-
-/* -1: there is none. */
-static inline long number_in(const char *text, const char *key)
-{
-	const char *value = value_in(text, key);
-
-	return value ? strtol(value, NULL, 0) : -1;
-}
-
-static inline long number_in_file(const char *path, const char *key)
-{
-	char text[8192];
-
-	return read_file(path, text, sizeof(text)) > 0 ? number_in(text, key) : -1;
 }
 
 static inline long available_kb(void)
@@ -167,15 +132,6 @@ static inline int run_program(const char *path, char *arg, bool both, char *outp
 	output[len] = 0;
 	close(pipes[0]);
 	return waitpid(pid, &status, 0) == pid ? status : -1;
-}
-
-static inline bool in_kernel_log(const char *line)
-{
-	static char log[1 << 20];
-	int len = klogctl(3, log, sizeof(log) - 1);	/* SYSLOG_ACTION_READ_ALL */
-
-	log[len > 0 ? len : 0] = 0;
-	return strstr(log, line);
 }
 
 #endif

@@ -7,6 +7,7 @@
  * leftovers:asi	domains
  */
 #include "asi.h"
+#include "kernel.h"
 
 #define POOLS		DEBUGFS "prmem/pools"
 #define TOLD		"prmem: module prmem_left has left "

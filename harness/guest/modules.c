@@ -3,6 +3,7 @@
  * Modules come and go, with code that is patched as it is loaded, while another process makes the kernel write its
  * text and a third one switches the tracer of all functions: modules[:ROUNDS]
  */
+#include "kernel.h"
 #include "poking.h"
 
 /* The second one has static keys of the first. */

@@ -5,6 +5,7 @@
  * Each function gets a probe at its first byte, which is a hook of ftrace, one behind that, which is an int3 or a jump,
  * and one on its return. The kernel refuses a probe, or the probe does no harm while the programs run.
  */
+#include "kernel.h"
 #include "poking.h"
 
 #define EVENTS	TRACING "events/own/enable"

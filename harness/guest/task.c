@@ -9,6 +9,7 @@
 #include <linux/perf_event.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include "kernel.h"
 #include "poking.h"
 
 #define ARCH_ENABLE_TAGGED_ADDR 0x4002

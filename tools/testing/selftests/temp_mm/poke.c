@@ -8,6 +8,9 @@ int main(int argc, char **argv)
 	const char *why = "";
 	int i, rounds, ret;
 
+	ksft_print_header();
+	if (access(TRACING "kprobe_events", W_OK))
+		ksft_exit_skip("needs root, tracefs at " TRACING ", and what config says\n");
 	for (i = 0; i < POKE_WAYS; i++) {
 		end = seconds_now() + budget / POKE_WAYS;
 		rounds = 0;

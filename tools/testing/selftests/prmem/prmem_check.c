@@ -6,12 +6,12 @@
  */
 #include <time.h>
 
-#include "kernel.h"
+#include "../temp_mm/report.h"
 
 #define CHECK DEBUGFS "prmem/check"
 
 /* /proc/vmstat is longer than what number_in_file() reads. */
-static long vmstat(const char *key)
+static long number_in_vmstat(const char *key)
 {
 	static char text[1 << 16];
 
@@ -25,10 +25,11 @@ static void test_vmstat(void)
 	/* Blocks may come and go meanwhile. */
 	do {
 		before = number_in_file(DEBUGFS "prmem/stats", "block_bytes");
-		pages = vmstat("nr_wr_block");
+		pages = number_in_vmstat("nr_wr_block");
 		after = number_in_file(DEBUGFS "prmem/stats", "block_bytes");
 	} while (before != after && --tries);
-	ktap_ok(before > 0 && pages * sysconf(_SC_PAGESIZE) == before, "vmstat", "nr_wr_block %ld, block_bytes %ld", pages, before);
+	ktap_ok(before > 0 && pages * sysconf(_SC_PAGESIZE) == before, "vmstat",
+		"nr_wr_block %ld, block_bytes %ld", pages, before);
 }
 
 int main(int argc, char **argv)
@@ -38,13 +39,19 @@ int main(int argc, char **argv)
 	char text[4096], *line, *save = NULL;
 	int ret;
 
+	ksft_print_header();
+	if (access(CHECK, R_OK))
+		ksft_exit_skip("needs root, " CHECK ", and what config says\n");
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	ret = read_file(CHECK, text, sizeof(text));
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	if (off) {
-		ktap_ok(ret > 0 && !strcmp(text, "off\n"), "off", CHECK ": %s", ret < 0 ? strerror(-ret) : text);
+		ktap_ok(ret > 0 && !strcmp(text, "off\n"), "off", CHECK ": %s",
+			ret < 0 ? strerror(-ret) : text);
 		return ktap_end();
 	}
+	if (!strcmp(text, "off\n"))
+		ksft_exit_skip("prmem=off protects nothing\n");
 	ktap_ok(ret > 0, "read", CHECK ": %s", strerror(-ret));
 	ktap_ok(number_in(text, "tables") > 2, "tables", "walked %ld page tables",
 		number_in(text, "tables"));

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A domain that the kernel's test driver (arch/x86/mm/tests/asi/test_asi_user.c) opens for a program,
- * and the kernel's own account of domains.
+ * A domain that the test driver of the kernel, arch/x86/mm/tests/asi/test_asi_user.c, opens
+ * for a program, and the kernel's own account of domains.
  */
-#ifndef HARNESS_ASI_H
-#define HARNESS_ASI_H
+#ifndef SELFTESTS_ASI_H
+#define SELFTESTS_ASI_H
 
-#include "kernel.h"
+#include "../temp_mm/report.h"
 
 #define ASI_DOMAIN	DEBUGFS "asi_test/domain"
 #define ASI_DOMAINS	DEBUGFS "asi/domains"

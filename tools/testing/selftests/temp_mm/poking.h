@@ -4,15 +4,17 @@
  * of the caller: a static key, a kprobe in the middle of a function, the tracer of
  * one function and of all, and a JIT-compiled BPF program. Each way checks its own effect.
  */
-#ifndef HARNESS_POKING_H
-#define HARNESS_POKING_H
+#ifndef SELFTESTS_TEMP_MM_POKING_H
+#define SELFTESTS_TEMP_MM_POKING_H
 
 #include <linux/bpf.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
-#include "kernel.h"
+#include "report.h"
 
 #define TRACING "/sys/kernel/tracing/"
 
@@ -61,36 +63,39 @@ static inline int poke_kprobe(const char **why)
 	 * to the tracer: such a probe is an int3 or a jump, not an ftrace hook.
 	 */
 	*why = "defining a kprobe";
-	err = defined ? 0 : append_file(TRACING "kprobe_events", "p:poking/harness __x64_sys_getppid+5");
+	err = defined ? 0 : append_file(TRACING "kprobe_events",
+					"p:poking/test __x64_sys_getppid+5");
 	/* Another process may have defined it. */
 	if (err && err != -EEXIST)
 		return err;
 	defined = 1;
-	before = kprobe_hits("harness");
+	before = kprobe_hits(" test ");
 	*why = "enabling a kprobe";
-	if (write_file(TRACING "events/poking/harness/enable", "1"))
+	if (write_file(TRACING "events/poking/test/enable", "1"))
 		return -EIO;
 	for (i = 0; i < 3; i++)
 		syscall(SYS_getppid);
 	*why = "the kprobe has no hits";
-	if (kprobe_hits("harness") < before + 3)
+	if (kprobe_hits(" test ") < before + 3)
 		return -EINVAL;
 	*why = "disabling a kprobe";
-	if (write_file(TRACING "events/poking/harness/enable", "0"))
+	if (write_file(TRACING "events/poking/test/enable", "0"))
 		return -EIO;
-	before = kprobe_hits("harness");
+	before = kprobe_hits(" test ");
 	syscall(SYS_getppid);
 	*why = "the kprobe is hit although it is disabled";
-	return kprobe_hits("harness") == before ? 0 : -EINVAL;
+	return kprobe_hits(" test ") == before ? 0 : -EINVAL;
 }
 
 /*
- * The tracer takes one name a write, tells of a name that it does not know only if that is a whole line, and then
- * traces all functions, as it does without a name. Returns 0 or -errno.
+ * The tracer takes one name a write, tells of a name that it does not know only if that is
+ * a whole line, and then traces all functions, as it does without a name.  Returns 0 or
+ * -errno.
  */
 static inline int filter_functions(const char *names)
 {
-	int fd = open(TRACING "set_ftrace_filter", O_WRONLY | O_TRUNC), len, ret = 0;
+	int fd = open(TRACING "set_ftrace_filter", O_WRONLY | O_TRUNC);
+	int len, ret = 0;
 	char line[80];
 
 	if (fd < 0)
@@ -108,6 +113,7 @@ static inline int filter_functions(const char *names)
 
 static inline int trace_functions(const char *names, const char **why)
 {
+	static const char all[] = "#### all functions";
 	static char text[65536];
 	int ret;
 
@@ -117,7 +123,7 @@ static inline int trace_functions(const char *names, const char **why)
 		return ret;
 	*why = "the function filter is not what was asked for";
 	read_file(TRACING "set_ftrace_filter", text, sizeof(text));
-	if (!text[0] || !*names != !strncmp(text, "#### all functions", strlen("#### all functions")))
+	if (!text[0] || !*names != !strncmp(text, all, strlen(all)))
 		return -EINVAL;
 	*why = "starting the function tracer";
 	write_file(TRACING "trace", "");
@@ -132,7 +138,7 @@ static inline int trace_functions(const char *names, const char **why)
 	return write_file(TRACING "current_tracer", "nop") ? -EIO : 0;
 }
 
-/* Of the names that the system call has, the tracer knows one: __x64_sys_getppid or __do_sys_getppid. */
+/* The tracer knows one of the names of the system call: __x64_sys_getppid or __do_sys_getppid. */
 static inline int poke_ftrace(const char **why)
 {
 	return trace_functions("*_sys_getppid", why);
@@ -156,7 +162,7 @@ static inline int poke_bpf(const char **why)
 
 	memset(&attr, 0, sizeof(attr));
 	attr.prog_type = BPF_PROG_TYPE_TRACEPOINT;
-	attr.insn_cnt = sizeof(program) / sizeof(program[0]);
+	attr.insn_cnt = ARRAY_SIZE(program);
 	attr.insns = (unsigned long)program;
 	attr.license = (unsigned long)"GPL";
 	*why = "loading a BPF program";
@@ -186,7 +192,7 @@ static const struct { const char *name; poke_way way; bool slow; } poke_ways[] =
 	{ "bpf_jit", poke_bpf, false },
 };
 
-#define POKE_WAYS ((int)(sizeof(poke_ways) / sizeof(poke_ways[0])))
+#define POKE_WAYS ((int)ARRAY_SIZE(poke_ways))
 
 static inline double seconds_now(void)
 {
@@ -196,7 +202,10 @@ static inline double seconds_now(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
-/* A companion process that pokes until it is stopped. It counts, since a process that lives may be stuck. */
+/*
+ * A companion process that pokes until it is stopped.  It counts, since a process that
+ * lives may be stuck.
+ */
 struct poker {
 	pid_t pid;
 	int status;		/* of waitpid(), once it is over */
@@ -208,7 +217,10 @@ static inline long pokes_of(const struct poker *p)
 	return __atomic_load_n(p->pokes, __ATOMIC_RELAXED);
 }
 
-/* By all ways that are fast. Static keys and kprobes have one switch each: of several pokers, one uses them. */
+/*
+ * By all ways that are fast.  Static keys and kprobes have one switch each: of several
+ * pokers, one uses them.
+ */
 static inline void poke_forever(long *pokes, bool bpf_only)
 {
 	const char *why;
@@ -251,7 +263,8 @@ static inline bool wait_for_pokes(struct poker *p, long more)
 static inline bool start_poker(struct poker *p, bool bpf_only)
 {
 	p->status = 0;
-	p->pokes = mmap(NULL, sizeof(*p->pokes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	p->pokes = mmap(NULL, sizeof(*p->pokes), PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	p->pid = p->pokes == MAP_FAILED ? -1 : fork();
 	if (!p->pid)
 		poke_forever(p->pokes, bpf_only);

@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass, field
 
 from . import bochs, build, debian, guest, series
-from .common import (BUILD, LOGS, PACKAGES, PROGRESS, ROOT, TEST_PACKAGES, HarnessError, end_process, need, overflowing,
-                     run, start)
+from .common import (BUILD, LOGS, PACKAGES, PROGRESS, ROOT, TEST_PACKAGES, HarnessError, end_process, need, overflowing, run,
+                     say, start)
 from .expected import one_glob
 from .judge import SCENARIOS, check_regex, counted, judge
 
@@ -380,8 +380,10 @@ def run_boots(jobs, at_once=2, finished=lambda boot, entries: None, again=0):
                 found = judge(boot)
                 bad = [item for item in found if item["status"] == "fail"]
                 if failed:
+                    came = f"{len(found) - len(bad)} cases not failed, {len(bad)} failed; log: {boot.log}"
+                    say(f"  {boot.label}: {came}")
                     for item in failed:
-                        item["why"] += f"; booted once more: {len(found) - len(bad)} cases not failed, {len(bad)} failed"
+                        item["why"] += f"; booted once more: {came}"
                     continue
                 if bad and again:
                     again -= 1

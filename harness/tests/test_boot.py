@@ -76,7 +76,7 @@ class Again(unittest.TestCase):
         class Boot:
             def __init__(self, name, _objdir, _initrd, tag):
                 tried.append(name + tag)
-                self.name, self.tag = name, tag
+                self.name, self.label, self.log = name, name + tag, f"{name}{tag}.log"
 
             def poll(self):
                 return True
@@ -86,16 +86,20 @@ class Again(unittest.TestCase):
             return [entry(run.name, "tcg", "suite", "case", status, "broken" if status == "fail" else ""),
                     entry(run.name, "tcg", "suite", "other", "pass")]
 
-        with mock.patch.object(boot, "Boot", Boot), mock.patch.object(boot, "judge", judged), mock.patch.object(boot.time, "sleep"):
+        with mock.patch.object(boot, "Boot", Boot), mock.patch.object(boot, "judge", judged), mock.patch.object(boot.time, "sleep"), \
+                mock.patch.object(boot, "say") as said:
             found = boot.run_boots([(name, "o", "i") for name in outcomes], again=again)
+        self.said = [call[0][0] for call in said.call_args_list]
         return tried, {item["scenario"]: (item["status"], item["why"]) for item in found if item["case"] == "case"}, len(found)
 
     def test_what_failed_stays_failed(self):
         tried, found, count = self.boots({"a": [True, False], "b": [False], "c": [True, True]}, 3)
         self.assertEqual(sorted(tried), ["a", "a-again", "b", "c", "c-again"])
-        self.assertEqual(found["a"], ("fail", "broken; booted once more: 2 cases not failed, 0 failed"))
+        self.assertEqual(found["a"], ("fail", "broken; booted once more: 2 cases not failed, 0 failed; log: a-again.log"))
         self.assertEqual(found["b"], ("pass", ""))
-        self.assertEqual(found["c"], ("fail", "broken; booted once more: 1 cases not failed, 1 failed"))
+        self.assertEqual(found["c"], ("fail", "broken; booted once more: 1 cases not failed, 1 failed; log: c-again.log"))
+        self.assertEqual(sorted(self.said), ["  a-again: 2 cases not failed, 0 failed; log: a-again.log",
+                                             "  c-again: 1 cases not failed, 1 failed; log: c-again.log"])
         self.assertEqual(count, 6)
 
     def test_so_many(self):

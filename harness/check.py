@@ -25,6 +25,7 @@ from .common import BUILD, CACHE, CHECK_PACKAGES, JOBS, OUT, PROGRESS, ROOT, Har
 # Words that codespell takes for misspelled, each with what it is here.
 KNOWN_WORDS = [
     "upto",     # a parameter of the harness: the last patch of a prefix
+    "extraversion",     # a line of the kernel's Makefile
 ]
 SOURCE_SUFFIXES = (".py", ".c", ".h", ".S", ".sh")
 MAX_LINES = 1000
@@ -95,7 +96,8 @@ def keep(path):
 # Headers of macros for the assembler, which checkpatch reads as C: a block of its output about one is no objection if it
 # is of one of these types.
 ASSEMBLER = re.compile(r"\A(CHECK|ERROR|WARNING):(SPACING|CAMELCASE|LINE_SPACING): .*\n#\d+: FILE: arch/x86/entry/calling\.h:\d+:")
-CHECKPATCH = ["--strict", "--no-signoff", "--quiet", "--no-summary", "--show-types", "--ignore", "FILE_PATH_CHANGES"]
+# UNKNOWN_COMMIT_ID looks a commit that a message names up in git, and here is no history of the kernel.
+CHECKPATCH = ["--strict", "--no-signoff", "--quiet", "--no-summary", "--show-types", "--ignore", "FILE_PATH_CHANGES,UNKNOWN_COMMIT_ID"]
 
 
 def checkpatch(ctx, name):

@@ -67,7 +67,7 @@ static int acl_add(u32 uid, u32 rights)
 	if (!e)
 		return -ENOMEM;
 
-	/* One window.  Nothing in it sleeps.  Readers find a complete entry: a write is a release. */
+	/* One window.  Nothing in it sleeps.  Readers find all of it: each write is a release. */
 	scoped_cond_guard(wr_batch, err = -EPERM) {
 		err = wr_assign(e->uid, uid);
 		err = err ?: wr_assign(e->rights, rights);

@@ -26,14 +26,14 @@
 
 #include "asi.h"
 
-DEFINE_STATIC_KEY_FALSE(asi_key);
-EXPORT_SYMBOL_GPL(asi_key);
-
 /* ASI is on, and the kernel image is not global any more; set by asi_init(). */
 static bool asi_usable __ro_after_init;
 
 static struct asi_type *asi_types[CR3_NR_CLASSES];
 static u64 asi_last_id;
+
+DEFINE_STATIC_KEY_FALSE(asi_key);
+EXPORT_SYMBOL_GPL(asi_key);
 
 static int asi_get_class(struct asi *asi, struct asi_type *type)
 {

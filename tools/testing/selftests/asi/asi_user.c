@@ -56,7 +56,8 @@ static void expect(const char *who, bool inside)
 		snprintf(why + len, sizeof(why) - len, "%s: has not run; ", who);
 	else if (found != (inside ? root : kernel) || flag(who, "restricted") != inside)
 		snprintf(why + len, sizeof(why) - len,
-			 "%s: CR3 %#lx, restricted %d, but should be %s; ", who, address_in(text, who), flag(who, "restricted"),
+			 "%s: CR3 %#lx, restricted %d, but should be %s; ", who,
+			 address_in(text, who), flag(who, "restricted"),
 			 inside ? "inside" : "outside");
 }
 

@@ -19,7 +19,7 @@
  * Code: arch/x86/entry/calling.h ASI_LEAVE_DOMAIN: movq $0, PER_CPU_VAR(asi_cr3 + ASI_CR3_domain)
  * Code: arch/x86/entry/calling.h ASI_PARANOID_RETURN: call asi_reenter
  * Code: arch/x86/entry/calling.h ASI_PARANOID_RETURN: movq %r13, %cr3
- * Code: arch/x86/mm/asi.c asi_reenter: !raw_cpu_read(asi_cr3.domain)
+ * Code: arch/x86/mm/asi_tlb.c asi_reenter: !raw_cpu_read(asi_cr3.domain)
  * Without: KERNEL_LATE: the order in asi_make_cr3(): the kernel's CR3 is remembered before the domain's is written
  * Without: DOMAIN_LATE: the order in asi_make_cr3(): the domain's is remembered before it is written
  * Without: CLEAR_FIRST: the order in asi_unload(): the domain's is forgotten after CR3 is the kernel's

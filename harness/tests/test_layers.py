@@ -20,6 +20,8 @@ class Layers(unittest.TestCase):
         for text, name in (("int mid(void)\n{\n}\n", "mid"), ("struct page *mid(int a,\n\t\tint b)\n{\n}\n", "mid"), ("bool mid __ro_after_init;\n", "mid"),
                            ("struct s mid[2][3] __mine;\n", "mid"), ("DEFINE_MUTEX(mid);\n", "mid"), ("LIST_HEAD(mid);\n", "mid"),
                            ("DEFINE_PER_CPU(struct s, mid);\n", "mid"), ("DEFINE_STATIC_KEY_FALSE(mid);\n", "mid"),
+                           ("DEFINE_SRCU(mid);\n", "mid"), ("DECLARE_BITMAP(mid, 64);\n", "mid"), ("DEFINE_WR_CACHE(mid, struct s);\n", "mid"),
+                           ("__printf(1, 2) void mid(int a)\n{\n}\n", "mid"),
                            ("noinline __cold int mid(void)\n{\n}\n", "mid"), ("const struct ops mid = {\n};\n", "mid")):
             self.assertEqual(self.wrong(low="int low(void)\n{\n\tuse(mid);\n}\n", mid=text),
                              [f"mm/x_low.c uses {name} of x_mid.c, which is above it"], text)
@@ -27,6 +29,14 @@ class Layers(unittest.TestCase):
     def test_two_floors_up(self):
         self.assertEqual(self.wrong(low="int low(void)\n{\n\treturn top();\n}\n", top="int top(void)\n{\n}\n"),
                          ["mm/x_low.c uses top of x.c, which is above it"])
+
+    def test_by_a_header(self):
+        for text in ("static __always_inline bool leave(void)\n{\n\treturn mid();\n}\n", "#define leave()\t\\\n\tmid()\n",
+                     "static inline void other(void)\n{\n\tmid();\n}\n#define leave() other()\n",
+                     "DEFINE_LOCK_GUARD_0(leave, _T->was = mid(),\n\t\t    go(_T->was), bool was)\n"):
+            self.assertEqual(self.wrong(low="int low(void)\n{\n\tguard(leave)();\n}\n", mid="int mid(void)\n{\n}\n", **{"asm/x.h": text}),
+                             ["mm/x_low.c uses mid of x_mid.c, which is above it"], text)
+            self.assertEqual(self.wrong(low="int low(void)\n{\n}\n", mid="int mid(void)\n{\n}\n", **{"asm/x.h": text}), [], text)
 
     def test_what_is_no_use(self):
         for text in ("static int mid(void)\n{\n}\n", "static bool mid;\n", "static DEFINE_MUTEX(mid);\n", "int mid(void);\n", "extern int mid;\n",

@@ -19,7 +19,6 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
-#include <asm/debugreg.h>
 #include <asm/hypervisor.h>
 #include <asm/sections.h>
 #include <asm/set_memory.h>
@@ -31,9 +30,6 @@ static bool asi_usable __ro_after_init;
 
 static struct asi_type *asi_types[CR3_NR_CLASSES];
 static u64 asi_last_id;
-
-DEFINE_STATIC_KEY_FALSE(asi_key);
-EXPORT_SYMBOL_GPL(asi_key);
 
 static int asi_get_class(struct asi *asi, struct asi_type *type)
 {
@@ -540,85 +536,6 @@ noinstr int asi_exit(struct asi *asi)
 	return err;
 }
 EXPORT_SYMBOL_GPL(asi_exit);
-
-/*
- * Prepare the way back to the domain of current's session, unless the session has ended.
- * Called by the entry code, at the end of an exception or interrupt that has left the
- * domain, and by __asi_resume(); with interrupts off, on the kernel's page table.
- *
- * The entry code calls this when RCU and lockdep are in the state of the interrupted code
- * again, so nothing here may be instrumented.  The CPU, or the ASID of the mm, may be
- * another one than when the domain was left, so the value of CR3 is made anew.
- *
- * Return: what the caller writes to CR3 as the last thing before it returns to the
- * domain, or 0 if it stays on the kernel's page table.
- */
-__visible noinstr unsigned long asi_reenter(unsigned int event)
-{
-	struct asi_session *session;
-	unsigned long dr7 = 0, cr3 = 0;
-
-	/*
-	 * On the way out of a #DB, another #DB would overwrite its frame, which is on the
-	 * same exception stack, so breakpoints are off here.  DR7 is restored before CR3
-	 * becomes the domain's: in an SEV-ES guest an access to DR7 causes a #VC, whose
-	 * way back to the domain would access DR7 again, without end.  What is accessed
-	 * between the two can't have a breakpoint.
-	 */
-	if (event == ASI_EVENT_PARANOID)
-		dr7 = local_db_save();
-
-	session = &current->thread.asi;
-	/*
-	 * If @domain is set, __asi_resume() was called for a session that has ended, and
-	 * the task is in a domain again since a later asi_enter().
-	 */
-	if (session->asi && !session->err && !raw_cpu_read(asi_cr3.domain)) {
-		raw_cpu_inc(asi_cpu.count[event]);
-		cr3 = asi_make_cr3(session->asi);
-		if (unlikely(!cr3))
-			session->err = -ECANCELED;
-	}
-
-	local_db_restore(dr7);
-
-	return cr3;
-}
-
-noinstr bool __asi_suspend(void)
-{
-	unsigned long flags;
-	bool restricted;
-
-	raw_local_irq_save(flags);
-	restricted = asi_unload();
-	if (restricted)
-		raw_cpu_inc(asi_cpu.count[ASI_COUNT_SUSPEND]);
-	raw_local_irq_restore(flags);
-
-	return restricted;
-}
-EXPORT_SYMBOL_GPL(__asi_suspend);
-
-noinstr void __asi_resume(bool restricted)
-{
-	unsigned long flags;
-
-	/*
-	 * The code after this may be meant for the domain.  If the branch on @restricted
-	 * is mispredicted, that code must not run speculatively on the kernel's page
-	 * table.
-	 */
-	if (likely(!restricted)) {
-		barrier_nospec();
-		return;
-	}
-
-	raw_local_irq_save(flags);
-	asi_write_cr3(asi_reenter(ASI_COUNT_RESUME));
-	raw_local_irq_restore(flags);
-}
-EXPORT_SYMBOL_GPL(__asi_resume);
 
 /*
  * Called at the beginning of __schedule().  The domain is left before the task_struct is

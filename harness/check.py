@@ -202,9 +202,31 @@ def kselftests(ctx):
     for folder in asked:
         with tempfile.TemporaryDirectory(prefix="kas-kselftest.") as objdir:
             status, output = call(["make", "-C", ctx.tree / folder, f"OUTPUT={objdir}"])
-            if status or "warning:" in output or not any(Path(objdir).iterdir()):
+            if status or "warning:" in output:
                 bad += [f"{folder}:", output]
-    return "\n".join(bad) or (None if asked else "the series has no selftests")
+            made = {path.name for path in Path(objdir).iterdir()}
+            wanted = {path.stem for path in (ctx.tree / folder).glob("*.c")}
+            ignored = set(ctx.final[f"{folder}/.gitignore"].data.decode().splitlines()[1:])
+            if not made == wanted == ignored:
+                bad.append(f"{folder}: makes {sorted(made)} of {sorted(wanted)}, and git ignores {sorted(ignored)}")
+    return "\n".join([*bad, *lost_options(ctx, asked)]) or (None if asked else "the series has no selftests")
+
+
+def lost_options(ctx, folders):
+    """What the kernel's own default configuration does not take of the config of each of these tests."""
+    bad = []
+    with tempfile.TemporaryDirectory(prefix="kas-kselftest.") as objdir:
+        config, make = Path(objdir) / ".config", ["make", "-s", "-C", ctx.tree, f"O={objdir}", "ARCH=x86_64"]
+        status, output = call([*make, "x86_64_defconfig"])
+        default = config.read_text() if not status else ""
+        for folder in folders if default else ():
+            asked = ctx.final[f"{folder}/config"].data.decode()
+            config.write_text(default + asked)
+            status, output = call([*make, "olddefconfig"])
+            lost = sorted(set(asked.split()) - set(config.read_text().splitlines()))
+            if lost:
+                bad.append(f"{folder}/config: Kconfig drops {' '.join(lost)}")
+        return bad if default else [output]
 
 
 def _sections(text):

@@ -44,7 +44,11 @@ def include_flags():
 
 def sources():
     """Each has another name, by which scenarios know it."""
-    return sorted([*SOURCES.glob("*.c"), *SELFTESTS.glob("*/*.c")], key=lambda path: path.stem)
+    found = sorted([*SOURCES.glob("*.c"), *SELFTESTS.glob("*/*.c")], key=lambda path: path.stem)
+    for one, two in zip(found, found[1:]):
+        if one.stem == two.stem:
+            raise HarnessError(f"{one} and {two} would be one program in the guest: give one of them another name")
+    return found
 
 
 def kselftest_header():

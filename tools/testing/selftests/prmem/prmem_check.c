@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Has the kernel walk all page tables and say whether one of them maps protected
- * memory as it must not: prmem_check, or prmem_check:off where nothing is protected.
+ * memory as it must not: prmem_check, or prmem_check off where nothing is protected.
  * What protected memory takes is the same in debugfs and where others look for it.
  */
 #include <time.h>

@@ -18,6 +18,9 @@
 
 #define TRACING "/sys/kernel/tracing/"
 
+/* The probe, but for the offset. */
+#define POKE_PROBE "p:poking/test_poke __x64_sys_getppid"
+
 /* Seconds that a companion may take for a few pokes. */
 #ifndef POKE_PATIENCE
 #define POKE_PATIENCE 20
@@ -30,11 +33,13 @@ static inline int poke_static_key(const char **why)
 {
 	static int on;
 	char text[16];
+	int err;
 
 	on = !on;
 	*why = "writing kernel.sched_schedstats";
-	if (write_file("/proc/sys/kernel/sched_schedstats", on ? "1" : "0"))
-		return -EIO;
+	err = write_file("/proc/sys/kernel/sched_schedstats", on ? "1" : "0");
+	if (err)
+		return err;
 	*why = "kernel.sched_schedstats has not changed";
 	read_file("/proc/sys/kernel/sched_schedstats", text, sizeof(text));
 	return text[0] == '0' + on ? 0 : -EINVAL;
@@ -59,32 +64,35 @@ static inline int poke_kprobe(const char **why)
 	int i, err;
 
 	/*
-	 * Five bytes behind the symbol is the first instruction after the call
-	 * to the tracer: such a probe is an int3 or a jump, not an ftrace hook.
+	 * The first instruction after the call to the tracer, which takes five bytes: such a
+	 * probe is an int3 or a jump, not an ftrace hook.  With indirect branch tracking, four
+	 * bytes of ENDBR are before that, and the other place is in the middle of an
+	 * instruction.
 	 */
 	*why = "defining a kprobe";
-	err = defined ? 0 : append_file(TRACING "kprobe_events",
-					"p:poking/test __x64_sys_getppid+5");
+	err = defined ? 0 : append_file(TRACING "kprobe_events", POKE_PROBE "+5");
+	if (err == -EILSEQ)
+		err = append_file(TRACING "kprobe_events", POKE_PROBE "+9");
 	/* Another process may have defined it. */
 	if (err && err != -EEXIST)
 		return err;
 	defined = 1;
-	before = kprobe_hits(" test ");
+	before = kprobe_hits(" test_poke ");
 	*why = "enabling a kprobe";
-	if (write_file(TRACING "events/poking/test/enable", "1"))
+	if (write_file(TRACING "events/poking/test_poke/enable", "1"))
 		return -EIO;
 	for (i = 0; i < 3; i++)
 		syscall(SYS_getppid);
 	*why = "the kprobe has no hits";
-	if (kprobe_hits(" test ") < before + 3)
+	if (kprobe_hits(" test_poke ") < before + 3)
 		return -EINVAL;
 	*why = "disabling a kprobe";
-	if (write_file(TRACING "events/poking/test/enable", "0"))
+	if (write_file(TRACING "events/poking/test_poke/enable", "0"))
 		return -EIO;
-	before = kprobe_hits(" test ");
+	before = kprobe_hits(" test_poke ");
 	syscall(SYS_getppid);
 	*why = "the kprobe is hit although it is disabled";
-	return kprobe_hits(" test ") == before ? 0 : -EINVAL;
+	return kprobe_hits(" test_poke ") == before ? 0 : -EINVAL;
 }
 
 /*
@@ -117,6 +125,9 @@ static inline int trace_functions(const char *names, const char **why)
 	static char text[65536];
 	int ret;
 
+	*why = "looking at the tracer";
+	if (read_file(TRACING "current_tracer", text, sizeof(text)) < 0 || strcmp(text, "nop\n"))
+		return text[0] ? -EBUSY : -ENOENT;
 	*why = "setting the function filter";
 	ret = filter_functions(names);
 	if (ret)
@@ -135,7 +146,10 @@ static inline int trace_functions(const char *names, const char **why)
 	if (!strstr(text, *names ? "sys_getppid <-" : " <-"))
 		return -EINVAL;
 	*why = "stopping the function tracer";
-	return write_file(TRACING "current_tracer", "nop") ? -EIO : 0;
+	if (write_file(TRACING "current_tracer", "nop"))
+		return -EIO;
+	write_file(TRACING "set_ftrace_filter", "");
+	return 0;
 }
 
 /* The tracer knows one of the names of the system call: __x64_sys_getppid or __do_sys_getppid. */
@@ -176,8 +190,8 @@ static inline int poke_bpf(const char **why)
 	*why = "asking about a BPF program";
 	ret = syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr)) ? -errno : 0;
 	if (!ret && !info.jited_prog_len) {
-		*why = "the BPF program was not compiled";
-		ret = -EINVAL;
+		*why = "the BPF program was not compiled: net.core.bpf_jit_enable is 0";
+		ret = -EOPNOTSUPP;
 	}
 	close(fd);
 	return ret;

@@ -5,6 +5,7 @@ What is committed there is unpacked into the cache, once for each commit, so tha
 built here, and no build leaves anything in it. Only one of these is kept.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -15,8 +16,10 @@ from .common import LOGS, PROGRESS, HarnessError, need, refuse_full_disk, say, s
 
 OLDEST = (6, 12)
 FIELD = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *=[ \t]*(\S*)", re.M)
-# Behind the name of a folder of the cache: the commit that is in it.
-COMMIT = ".commit"
+# Behind the name of a folder of the cache: the commit that is in it, and the lock of those who use it.
+COMMIT, LOCK = ".commit", ".lock"
+GIT = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false"]
+_held = []
 
 
 def version(makefile, tree):
@@ -33,10 +36,13 @@ def version(makefile, tree):
 
 
 def _git(tree, *args):
-    """What git says of the repository @tree, of whomever that is; "" if it refuses."""
-    proc = subprocess.run(["git", "-c", "safe.directory=*", "-C", str(tree), *args], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, errors="replace")
-    return proc.stdout.strip() if proc.returncode == 0 else ""
+    """What git says of the repository @tree. It runs nothing that the repository's own settings name, and changes nothing."""
+    proc = subprocess.run([*GIT, "-C", str(tree), *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    if proc.returncode:
+        raise HarnessError(f"TREE: git says of {tree}: {proc.stderr.strip()}\n"
+                           "  It has to be the top of a git repository with a commit, and yours. Of an unpacked tarball it is one after\n"
+                           "  git init, git add -f . and git commit")
+    return proc.stdout.strip()
 
 
 def commit_of(base):
@@ -45,12 +51,26 @@ def commit_of(base):
     return file.read_text().strip() if file.exists() else None
 
 
+def _hold(base, how):
+    """Lock the folder @base of the cache for as long as this process lives; False if another one has it."""
+    lock = open(f"{base}{LOCK}", "w")
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return False
+    _held.append(lock)
+    return True
+
+
 def _forget(folder, keep):
-    """Remove what was unpacked of other commits."""
+    """Remove what was unpacked of other commits, but for what another run uses, and what was not unpacked to its end."""
+    for path in folder.glob("*.unpack"):
+        shutil.rmtree(path)
     for file in folder.glob(f"*{COMMIT}"):
         name = file.name.removesuffix(COMMIT)
-        if name != keep:
-            for path in (folder / name, folder / f"{name}.files", file):
+        if name != keep and _hold(folder / name, fcntl.LOCK_EX):
+            for path in (folder / name, folder / f"{name}.files", file, folder / f"{name}{LOCK}"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
@@ -60,13 +80,14 @@ def snapshot(tree, folder, whole, write_file_list):
     if not (tree / "Makefile").is_file():
         raise HarnessError(f"TREE: there is no source of Linux in {tree}")
     need({"git": "git", "tar": "tar"})
-    commit = _git(tree, "rev-parse", "-q", "--verify", "HEAD^{commit}")
-    if not commit or Path(_git(tree, "rev-parse", "--show-toplevel")).resolve() != tree:
-        raise HarnessError(f"TREE: {tree} is not the top of a git repository with a commit. Of an unpacked tarball it is one after\n"
-                           "  git init, git add -f . and git commit")
+    commit = _git(tree, "rev-parse", "--verify", "HEAD^{commit}")
+    top = _git(tree, "rev-parse", "--show-toplevel")
+    if Path(top).resolve() != tree:
+        raise HarnessError(f"TREE: {tree} is not the top of the git repository that it is in, which is {top}")
     if _git(tree, "status", "--porcelain", "--untracked-files=no"):
         say(f"note: {tree} has changes that are not committed; they are left out")
     target = folder / f"{version(_git(tree, 'show', f'{commit}:Makefile'), tree)}-{commit[:12]}"
+    _hold(target, fcntl.LOCK_SH)
     if commit_of(target) == commit and whole(target):
         return target
     _forget(folder, target.name)
@@ -77,7 +98,7 @@ def snapshot(tree, folder, whole, write_file_list):
     tmp.mkdir(parents=True)
     PROGRESS.tick("unpacking", f"{commit[:12]} of {tree}")
     with open(log, "wb") as err:
-        one = start(["git", "-c", "safe.directory=*", "-C", tree, "archive", commit], stdout=subprocess.PIPE, stderr=err)
+        one = start([*GIT, "-C", tree, "archive", commit], stdout=subprocess.PIPE, stderr=err)
         two = start(["tar", "-x", "--no-same-owner", "-C", tmp], stdin=one.stdout, stderr=err)
         one.stdout.close()
         bad = any([one.wait(), two.wait()])
@@ -88,6 +109,6 @@ def snapshot(tree, folder, whole, write_file_list):
         raise HarnessError(f"unpacking {commit[:12]} of {tree} failed\n  log: {log}\n{tail(log)}")
     shutil.rmtree(target, ignore_errors=True)
     write_file_list(tmp, Path(f"{target}.files"))
-    os.replace(tmp, target)
     Path(f"{target}{COMMIT}").write_text(commit + "\n")
+    os.replace(tmp, target)
     return target

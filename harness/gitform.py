@@ -172,8 +172,14 @@ def make_tree(series, base, steps, dest):
     git(dest, "config", "user.name", NAME)
     git(dest, "config", "user.email", MAIL)
     git(dest, "config", "kas.source", fingerprint(series.root))
+    git(dest, "config", "kas.base", Path(base).name)
     git(dest, "reset", "-q")
     mark_saved(dest)
+
+
+def made_from(dest):
+    """The name of the base of the branch in @dest, "" if it does not say."""
+    return git(dest, "config", "kas.base", check=False).decode().strip()
 
 
 def mark_saved(dest):

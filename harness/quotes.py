@@ -82,15 +82,18 @@ def wrong_errors(document, sources):
 
     A row may say "none" where no function returns the error.
     """
-    told = {word: error for error, word in ERROR_ROW.findall(document)}
+    rows = ERROR_ROW.findall(document)
+    told = {word: error for error, word in rows}
     known = {word: (error, name) for text in sources for name, error, word in ERROR_LINE.findall(text)}
     if not known:
         return ["no file of the series has an array of errors"]
     bad = [f"{word}: {'is not in the document' if word in known else 'no code counts it'}" for word in sorted(told.keys() ^ known.keys())]
+    bad += [f"{word}: has more than one row" for word in sorted(told) if [row[1] for row in rows].count(word) > 1]
     for word in sorted(told.keys() & known.keys()):
         error, name = known[word]
-        # prmem_frames_refuse() returns whether, and no error.
-        silent = not any(re.search(rf"\breturn\b[^;]*(?<!_frames_refuse\(){name}\b", text) for text in sources)
+        # All that is said of it is a call whose result nobody takes; prmem_frames_refuse() returns whether, and no error.
+        silent = not any(re.search(rf"(?<!\[){name}\b(?!,$|\])", re.sub(
+            rf"(?:[;{{}})/]|else)\s*\w+_refuse\({name}\b|\w+_frames_refuse\({name}\b|\bwhy == {name}\b", "", text, flags=re.M), re.M) for text in sources)
         if told[word] != error and not (told[word] == "none" and silent):
             bad.append(f"{word}: the document says {told[word]}, the code {error}")
     return bad

@@ -222,7 +222,8 @@ def _tell_changes(root, out, parts):
         return
     for part, text in texts.items():
         (out / part / versions.NAME).write_text(text)
-    say(f"what has changed since {tag}: out/series/{versions.NAME}, and one beside the mbox of each part")
+    say(f"what has changed since {tag}: " + (", ".join(f"out/series/{part}/{versions.NAME}" if part else f"out/series/{versions.NAME}"
+                                                     for part in texts) or "all of it is new"))
 
 
 def cmd_tree(_args):
@@ -241,6 +242,8 @@ def cmd_tree(_args):
 
 def _pinned_base():
     """The base, for what stores hashes of its files."""
+    if os.environ.get("TREE"):
+        raise HarnessError("the series is stored against the pinned base: run this without TREE")
     base = base_mod.ensure_base()
     if base.name != base_mod.read_pin()["version"]:
         raise HarnessError(f"the base {base.name} only stands in for the pinned one; to store the series against it, put its version\n"
@@ -254,6 +257,8 @@ def cmd_export(_args):
     base = _pinned_base()
     if not (dest / ".git").exists():
         raise HarnessError("there is no build/tree: 'make tree' makes it ('make refresh' rewrites the stored diffs without it)")
+    if gitform.made_from(dest) not in ("", base.name):
+        raise HarnessError(f"{dest} was made from another base, {gitform.made_from(dest)}: what is there cannot be stored")
     gitform.refuse_dirty(dest, base)
     changed = gitform.export(dest, base, ROOT)
     gitform.mark_saved(dest)

@@ -48,13 +48,13 @@ def range_diff(series, base, parts, tag):
     """
     texts = {}
     with tempfile.TemporaryDirectory(prefix="kas-version.") as tmp:
+        old = _stored(series.root, tag, Path(tmp) / "old")
+        chosen = {"": [part for part in parts if part in old.parts]}
+        chosen.update((part, [*old.parts[part], part]) for part in chosen[""])
         try:
-            old = _stored(series.root, tag, Path(tmp) / "old")
-            chosen = {"": [part for part in parts if part in old.parts]}
-            chosen.update((part, [*old.parts[part], part]) for part in chosen[""])
             before = {part: model.compose_parts(old, base, names) for part, names in chosen.items() if names}
         except HarnessError as err:
-            raise HarnessError(f"what was stored at {tag} is not for this base: {err}") from None
+            raise HarnessError(f"what was stored at {tag} does not apply to {Path(base).name}: {err}") from None
         for part, composed in before.items():
             repo = Path(tmp) / (part or "all")
             gitform.init(repo)

@@ -15,6 +15,9 @@ class WithSample(unittest.TestCase):
     def setUp(self):
         self.sample = Sample()
         self.sample.__enter__()
+        # The one that this run is on is none of theirs.
+        self.enterContext(mock.patch.dict(os.environ))
+        os.environ.pop("TREE", None)
         self.addCleanup(self.sample.__exit__)
         self.addCleanup(base._checked.clear)
         self.root, self.base = self.sample.root, self.sample.base

@@ -22,6 +22,11 @@ class Tree(WithSample):
         write(self.tree, {"Makefile": MAKEFILE, ".gitignore": "*.o\n"})
         gitform.init(self.tree)
         self.commit()
+        self.addCleanup(self.let_go)
+
+    def let_go(self):
+        while checkout._held:
+            checkout._held.pop().close()
 
     def commit(self):
         gitform.git(self.tree, "add", "-A")
@@ -53,15 +58,34 @@ class Tree(WithSample):
         first, _ = self.ensure()
         with mock.patch.object(checkout, "start", side_effect=AssertionError("unpacked twice")):
             self.assertEqual(self.ensure(), (first, []))
+        checkout._held.pop().close()
+        checkout._held.pop().close()
         write(first, {"mm/mmap.c": "int broken;\n"})
         self.ensure()
         self.assertEqual((first / "mm/mmap.c").read_text(), "int mmap;\n")
+        checkout._held.pop().close()
         self.edit("kernel/other.c", "other", "changed")
         self.commit()
         second, _ = self.ensure()
         self.assertEqual((second / "kernel/other.c").read_text(), "int changed;\n")
         self.assertEqual(sorted(path.name for path in (self.cache / "base").iterdir()),
-                         sorted([second.name, f"{second.name}.files", f"{second.name}.commit", "lock"]))
+                         sorted([second.name, *(second.name + end for end in (".files", ".commit", ".lock")), "lock"]))
+
+    def test_what_another_run_uses_stays(self):
+        first, _ = self.ensure()
+        self.edit("kernel/other.c", "other", "changed")
+        self.commit()
+        # This process has it, and so has another one: a lock of an open file is not of the process.
+        self.ensure()
+        self.assertTrue((first / "kernel/other.c").exists())
+        for lock in checkout._held:
+            lock.close()
+        (first.parent / "6.13-x.unpack").mkdir()
+        self.edit("kernel/other.c", "changed", "more")
+        self.commit()
+        self.ensure()
+        self.assertFalse(first.exists())
+        self.assertEqual(list(first.parent.glob("*.unpack")), [])
 
     def test_what_does_not_fit_is_named(self):
         self.edit("mm/memory.c", "int line20;", "int drift20;")
@@ -87,7 +111,9 @@ class Tree(WithSample):
 
     def test_no_tree(self):
         self.fails("there is no source of Linux in", self.sample.top)
-        self.fails("is not the top of a git repository", self.plain({"Makefile": MAKEFILE}))
+        self.fails("git says of .*not a git repository(?s:.*)has to be the top of a git repository", self.plain({"Makefile": MAKEFILE}))
+        write(self.tree, {"below/Makefile": MAKEFILE})
+        self.fails("below is not the top of the git repository that it is in, which is", self.tree / "below")
 
     def plain(self, files):
         top = self.sample.top / "plain"

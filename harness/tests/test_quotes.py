@@ -50,18 +50,24 @@ class Errors(unittest.TestCase):
     CODE = 'x[] = {\n\t[BAD_CACHE] = { -EPERM, "cache", "is" },\n\t[NO_BATCH] = { -EPERM, "batch", "is" },\n};\n'
 
     def test_agree(self):
-        self.assertEqual(quotes.wrong_errors(self.DOCUMENT, [self.CODE, "refuse(NO_BATCH);"]), [])
+        self.assertEqual(quotes.wrong_errors(self.DOCUMENT, [self.CODE, "enum x {\n\tNO_BATCH,\n};\n\t\tp_refuse(NO_BATCH, NULL);\n\treturn x &&\n\t\tp_frames_refuse(NO_BATCH);\n"
+                                                             "\twhy == NO_BATCH ? a : b;\n"]), [])
 
     def test_a_row_is_missing(self):
         self.assertEqual(quotes.wrong_errors(self.DOCUMENT.replace("cache ", "other "), [self.CODE]),
                          ["cache: is not in the document", "other: no code counts it"])
+
+    def test_two_rows(self):
+        self.assertEqual(quotes.wrong_errors(self.DOCUMENT + "-EINVAL  cache    again\n-EPERM   cache    and again\n", [self.CODE]),
+                         ["cache: has more than one row"])
 
     def test_another_error(self):
         self.assertEqual(quotes.wrong_errors(self.DOCUMENT, [self.CODE.replace("-EPERM, \"cache", "-EINVAL, \"cache")]),
                          ["cache: the document says -EPERM, the code -EINVAL"])
 
     def test_none_where_it_is_returned(self):
-        for text in ("return refuse(NO_BATCH);", "return x ? 0 :\n\trefuse(NO_BATCH, y);"):
+        for text in ("return p_refuse(NO_BATCH);", "return x ? 0 :\n\tp_refuse(NO_BATCH, y);", "\terr = p_refuse(NO_BATCH);",
+                     "\twhy = NO_BATCH;"):
             self.assertEqual(quotes.wrong_errors(self.DOCUMENT, [self.CODE, text]),
                              ["batch: the document says none, the code -EPERM"])
 

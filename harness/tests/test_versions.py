@@ -66,7 +66,7 @@ class Versions(WithSample):
     def test_another_base(self):
         self.commit()
         self.edit("mm/memory.c", "int line20;", "int drift20;")
-        with self.assertRaisesRegex(HarnessError, "what was stored at 6.12.0-kas1 is not for this base: the series does not apply"):
+        with self.assertRaisesRegex(HarnessError, "what was stored at 6.12.0-kas1 does not apply to 6.12.0-1: the series does not apply"):
             self.texts()
 
     def tell(self, *parts):
@@ -80,7 +80,7 @@ class Versions(WithSample):
     def test_beside_the_mboxes(self):
         self.assertEqual(self.tell(), ("no version before this one is tagged, so there is no range-diff", []))
         self.commit()
-        self.assertEqual(self.tell("one"), ("what has changed since 6.12.0-kas1: out/series/range-diff, and one beside the mbox of each part",
+        self.assertEqual(self.tell("one"), ("what has changed since 6.12.0-kas1: out/series/range-diff, out/series/one/range-diff",
                                             ["one/range-diff", "range-diff"]))
         self.edit("mm/memory.c", "int line20;", "int drift20;")
         self.assertIn("note: no range-diff: what was stored at", self.tell()[0])

@@ -303,11 +303,18 @@ EXPORT_SYMBOL_GPL(__wr_cache_alloc);
  * prmem_alloc_descriptor - allocate a descriptor
  * @of: a cache of them
  *
- * Return: the descriptor, or NULL.
+ * Return: the descriptor; or ERR_PTR() of -EPERM before there are windows, or -ENOMEM.
  */
 void *prmem_alloc_descriptor(struct wr_cache *of)
 {
-	return prmem_cache_alloc(of, PRMEM_KIND_META, GFP_KERNEL, true, _RET_IP_);
+	const void *desc;
+
+	if (!static_branch_likely(&prmem_ready))
+		return ERR_PTR(prmem_refuse(PRMEM_BAD_CONTEXT, of, _RET_IP_));
+
+	desc = prmem_cache_alloc(of, PRMEM_KIND_META, GFP_KERNEL, true, _RET_IP_);
+
+	return desc ? (void *)desc : ERR_PTR(-ENOMEM);
 }
 
 /* Find the slab and the slot of an object, or why it may not be freed or sealed. */
@@ -534,8 +541,8 @@ EXPORT_SYMBOL_GPL(wr_cache_seal);
  *
  * Context: Process context; sleeps.
  *
- * Return: the cache; or ERR_PTR() of -EINVAL if an argument is out of range, or
- * -ENOMEM if there is no memory.
+ * Return: the cache; or ERR_PTR() of -EINVAL if an argument is out of range, -EPERM
+ * before there are windows, or -ENOMEM if there is no memory.
  */
 struct wr_cache *__wr_cache_create(const struct module *module, const char *name,
 				   size_t size, size_t align, size_t useroffset,
@@ -559,8 +566,8 @@ struct wr_cache *__wr_cache_create(const struct module *module, const char *name
 	strscpy(desc.owner.name, name);
 	prmem_cache_setup(&desc);
 	c = prmem_alloc_descriptor(&wr_caches);
-	if (!c)
-		return ERR_PTR(-ENOMEM);
+	if (IS_ERR(c))
+		return c;
 
 	if (WARN_ON_ONCE(prmem_open(&w)))
 		return ERR_PTR(-EPERM);

@@ -61,8 +61,8 @@ static void *pmalloc_area_address(const struct prmem_page *head)
  *
  * Context: Process context; sleeps.
  *
- * Return: the pool; or ERR_PTR() of -EINVAL if an argument is out of range, or
- * -ENOMEM if there is no memory.
+ * Return: the pool; or ERR_PTR() of -EINVAL if an argument is out of range, -EPERM
+ * before there are windows, or -ENOMEM if there is no memory.
  */
 struct pmalloc_pool *__pmalloc_create_pool(const struct module *module, const char *name,
 					   size_t refill, int align_order, u8 mode)
@@ -76,8 +76,8 @@ struct pmalloc_pool *__pmalloc_create_pool(const struct module *module, const ch
 		return ERR_PTR(prmem_refuse(PRMEM_BAD_ARG, NULL, _RET_IP_));
 
 	pool = prmem_alloc_descriptor(&pmalloc_pools);
-	if (!pool)
-		return ERR_PTR(-ENOMEM);
+	if (IS_ERR(pool))
+		return pool;
 
 	if (WARN_ON_ONCE(prmem_open(&w)))
 		return ERR_PTR(-EPERM);

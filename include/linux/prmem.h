@@ -259,8 +259,8 @@ int __must_check pmalloc_destroy_pool(struct pmalloc_pool *pool);
  *
  * Context: Process context; sleeps.
  *
- * Return: the cache; or ERR_PTR() of -EINVAL if an argument is out of range, or
- * -ENOMEM if there is no memory.
+ * Return: the cache; or ERR_PTR() of -EINVAL if an argument is out of range, -EPERM
+ * before there are windows, or -ENOMEM if there is no memory.
  */
 #define wr_cache_create(name, size, align, useroffset, usersize)	\
 	__wr_cache_create(THIS_MODULE, name, size, align, useroffset, usersize)
@@ -278,8 +278,8 @@ int __must_check pmalloc_destroy_pool(struct pmalloc_pool *pool);
  *
  * Context: Process context; sleeps.
  *
- * Return: the pool; or ERR_PTR() of -EINVAL if an argument is out of range, or
- * -ENOMEM if there is no memory.
+ * Return: the pool; or ERR_PTR() of -EINVAL if an argument is out of range, -EPERM
+ * before there are windows, or -ENOMEM if there is no memory.
  */
 #define pmalloc_create_custom_pool(refill, align_order, mode)		\
 	__pmalloc_create_pool(THIS_MODULE, __func__, refill, align_order, mode)

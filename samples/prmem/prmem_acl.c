@@ -120,7 +120,7 @@ static ssize_t acl_write(struct file *file, const char __user *ubuf, size_t size
 
 	/* A store that somebody has forgotten to convert.  Without the cast it does not compile. */
 	if (!strcmp(what, "forget"))
-		atomic_set((atomic_t *)&acl->nr, uid);
+		((struct acl_table *)acl)->nr.counter = uid;
 	else
 		err = acl_change(what, uid, rights);
 
@@ -147,20 +147,19 @@ DEFINE_SHOW_STORE_ATTRIBUTE(acl);
 static int __init acl_init(void)
 {
 	struct acl_table *table;
-	int err = -ENOMEM;
+	int err;
 
 	acl_cache = wr_cache_create("acl_entries", sizeof(struct acl_entry), 0, 0, 0);
 	/* What there is once, and for as long as the module, is an object of a pool. */
 	acl_pool = pmalloc_create_pool(PMALLOC_MODE_WR);
-	if (IS_ERR(acl_cache) || IS_ERR(acl_pool))
+	err = PTR_ERR_OR_ZERO(acl_cache) ?: PTR_ERR_OR_ZERO(acl_pool);
+	if (err)
 		goto fail;
 	table = pzalloc(acl_pool, sizeof(*table));
-	if (!table)
-		goto fail;
-
 	/* Plain stores, up to here; from then on the pointer to const is the one to use. */
-	hash_init(table->entries);
-	err = pmalloc_protect_pool(acl_pool);
+	if (table)
+		hash_init(table->entries);
+	err = table ? pmalloc_protect_pool(acl_pool) : -ENOMEM;
 	if (err)
 		goto fail;
 	acl = table;

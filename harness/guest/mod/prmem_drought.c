@@ -53,7 +53,7 @@ static int __init drought_init(void)
 	if (err)
 		return err;
 	pool = pmalloc_create_custom_pool(0, 3, PMALLOC_MODE_START_WR);
-	if (!pool)
+	if (IS_ERR(pool))
 		return -ENOMEM;
 
 	for (slot = 0; slot < PRMEM_NR_SLOTS; slot++) {

@@ -222,7 +222,7 @@ static unsigned int slot_of_gone(struct kunit *test, unsigned long *pfn)
 		/* So the window has a translation. */
 		KUNIT_EXPECT_EQ(test, wr_assign(*obj, OLD), 0);
 	}
-	if (pool)
+	if (!IS_ERR(pool))
 		KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
 	while (i--) {
 		if (!prmem_blocks[slot[i]].nr_pages) {
@@ -272,7 +272,7 @@ static bool use_slot(struct kunit *test, unsigned int slot, unsigned long pfn)
 		other = virt_addr_valid(obj) && prmem_slot_of(PHYS_PFN(__pa(obj))) == slot &&
 			prmem_blocks[slot].pfn != pfn;
 	} while (!other);
-	if (pool)
+	if (!IS_ERR(pool))
 		KUNIT_EXPECT_EQ(test, pmalloc_destroy_pool(pool), 0);
 
 	return other;

@@ -493,7 +493,7 @@ static void prmem_test_pool_is_shared(struct kunit *test)
 static int need_memory(struct kunit *test)
 {
 	static const u8 some[] = { PMALLOC_MODE_AUTO_RO, PMALLOC_MODE_START_WR };
-	struct wr_cache *c = prmem_test_cache(SZ_512K, 8);
+	struct wr_cache *c = prmem_test_cache(SZ_512K, 8), *more;
 	struct pmalloc_pool *pool;
 	void *obj[5] = {}, *p;
 	int i, k, missing = 0;
@@ -504,6 +504,10 @@ static int need_memory(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, wr_memset(obj[i], i, SZ_512K), 0);
 		missing += !obj[i];
 	}
+	more = wr_cache_create("prmem_test", 64, 8, 0, 0);
+	KUNIT_EXPECT_TRUE(test, !IS_ERR(more) || PTR_ERR(more) == -ENOMEM);
+	missing += IS_ERR(more);
+	KUNIT_EXPECT_EQ(test, wr_cache_destroy(more), 0);
 	for (k = 0; k < ARRAY_SIZE(some); k++) {
 		pool = pmalloc_create_pool(some[k]);
 		missing += IS_ERR(pool);

@@ -40,7 +40,7 @@ struct ima_record {
 /**
  * ima_init_pool - create what the measurement list is in
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0, -EPERM or -ENOMEM.
  */
 int __init ima_init_pool(void)
 {

@@ -195,9 +195,8 @@ def kunit_options(ctx):
 
 def kselftests(ctx):
     """The tests of the series in tools/testing/selftests build as the kernel builds them, without a word of the compiler."""
-    asked = sorted(path.rpartition("/")[0] for path in ctx.final if re.fullmatch(r"tools/testing/selftests/[^/]+/Makefile", path)
-                   and path in ctx.series.new_files)
-    listed = re.findall(r"^TARGETS \+= (\S+)$", ctx.final["tools/testing/selftests/Makefile"].data.decode(), re.M) if asked else []
+    asked = sorted(path.rpartition("/")[0] for path in ctx.series.new_files if re.fullmatch(rf"{model.PROGRAMS}[^/]+/Makefile", path))
+    listed = re.findall(r"^TARGETS \+= (\S+)$", ctx.final[f"{model.PROGRAMS}Makefile"].data.decode(), re.M) if asked else []
     bad = [f"{folder} is not in TARGETS" for folder in asked if folder.rpartition("/")[2] not in listed]
     for folder in asked:
         with tempfile.TemporaryDirectory(prefix="kas-kselftest.") as objdir:

@@ -28,6 +28,8 @@ from .weave import Weave
 # Folders of the kernel whose new files the repository mirrors, and the folders that are the project's own.
 KERNEL_FOLDERS = set("""arch block certs crypto Documentation drivers fs include init io_uring ipc kernel lib
 LICENSES mm net rust samples scripts security sound tools usr virt""".split())
+# What is below is no part of a kernel: make check builds it.
+PROGRAMS = "tools/testing/selftests/"
 OWN_FOLDERS = {".ci", ".git", "base", "build", "configs", "harness", "out", "series"}
 SLUG = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
 HEADING = re.compile(r"^([a-z0-9_]+):((?: [a-z0-9_]+)*)$")

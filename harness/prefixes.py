@@ -42,7 +42,7 @@ PART_SUITES = {
 
 
 def code(paths):
-    return [path for path in paths if path.endswith((".c", ".S", ".h"))]
+    return [path for path in paths if path.endswith((".c", ".S", ".h")) and not path.startswith(model.PROGRAMS)]
 
 
 def undefined(path):

@@ -33,7 +33,7 @@ def warning_entries():
     tree, base = BUILD / "src", ensure_base()
     series.patched_tree(tree)
     paths = sorted(path for path in model.overlay(model.compose(model.load(), base))
-                   if path.endswith((".c", ".S")) and not (base / path).exists())
+                   if path.endswith((".c", ".S")) and not path.startswith(model.PROGRAMS) and not (base / path).exists())
     log, failed = LOGS / "lint.log", ""
     for path in paths:
         (tree / "o-lint" / kbuild.object_of(path)).unlink(missing_ok=True)

@@ -637,7 +637,8 @@ static void asi_test_kprobe(struct kunit *test)
 
 /*
  * On one that runs, or of which the copy runs, out of line, in memory that was
- * allocated for it: a domain that does not map it may end, but the code is right.
+ * allocated for it: the session of a domain that does not map it may end, also if the
+ * policy is to preserve it, but the code is right.
  */
 static void asi_test_kprobe_out_of_line(struct kunit *test)
 {
@@ -645,7 +646,7 @@ static void asi_test_kprobe_out_of_line(struct kunit *test)
 		.addr = (kprobe_opcode_t *)test_asi_probed_insn,
 		.pre_handler = on_kprobe,
 	};
-	struct asi *asi = asi_test_domain(test, ASI_FAULT_ABORT);
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_PRESERVE);
 	struct asi_test_run r;
 	int x, err, i;
 

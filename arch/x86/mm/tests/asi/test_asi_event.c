@@ -636,9 +636,8 @@ static void asi_test_kprobe(struct kunit *test)
 }
 
 /*
- * On one that runs, or of which the copy runs, out of line, in memory that was
- * allocated for it: the session of a domain that does not map it may end, also if the
- * policy is to preserve it, but the code is right.
+ * On one that runs, or of which the copy runs, out of line, in memory of its own: if the
+ * domain does not map that, its session may end whatever the policy, but the code is right.
  */
 static void asi_test_kprobe_out_of_line(struct kunit *test)
 {

@@ -217,15 +217,17 @@ def lost_options(ctx, folders):
     with tempfile.TemporaryDirectory(prefix="kas-kselftest.") as objdir:
         config, make = Path(objdir) / ".config", ["make", "-s", "-C", ctx.tree, f"O={objdir}", "ARCH=x86_64"]
         status, output = call([*make, "x86_64_defconfig"])
-        default = config.read_text() if not status else ""
-        for folder in folders if default else ():
+        if status:
+            return [f"make x86_64_defconfig: {output}"]
+        default = config.read_text()
+        for folder in folders:
             asked = ctx.final[f"{folder}/config"].data.decode()
             config.write_text(default + asked)
             status, output = call([*make, "olddefconfig"])
             lost = sorted(set(asked.split()) - set(config.read_text().splitlines()))
-            if lost:
-                bad.append(f"{folder}/config: Kconfig drops {' '.join(lost)}")
-        return bad if default else [output]
+            if status or lost:
+                bad.append(f"{folder}/config: Kconfig drops {' '.join(lost)}; {output}")
+        return bad
 
 
 def _sections(text):

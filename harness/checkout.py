@@ -36,7 +36,7 @@ def version(makefile, tree):
 
 
 def _git(tree, *args):
-    """What git says of the repository @tree. It runs nothing that the repository's own settings name, and changes nothing."""
+    """What git says of the repository @tree. It starts no monitor that the repository's settings name, and takes no lock."""
     proc = subprocess.run([*GIT, "-C", str(tree), *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     if proc.returncode:
         raise HarnessError(f"TREE: git says of {tree}: {proc.stderr.strip()}\n"

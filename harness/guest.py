@@ -39,7 +39,8 @@ def programs():
 
 
 def include_flags():
-    return [f"-I{folder}" for folder in [*INCLUDES, where_it_is_included()]]
+    # The tests include ../kselftest.h, which is no file of the series; beside it there is a folder of this name.
+    return [f"-I{folder}" for folder in [*INCLUDES, kselftest_header().with_suffix("")]]
 
 
 def sources():
@@ -53,17 +54,6 @@ def sources():
 
 def kselftest_header():
     return ensure_base() / "tools/testing/selftests/kselftest.h"
-
-
-def where_it_is_included():
-    """A folder F where F/../kselftest.h is that of the base: the tests name it so, and it is no file of the series."""
-    folder = PROGRAMS / "include" / "selftests"
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder.parent / "kselftest.h"
-    text = kselftest_header().read_bytes()
-    if not target.exists() or target.read_bytes() != text:
-        replace_file(target, text)
-    return folder
 
 
 def compiled(source, command, common):

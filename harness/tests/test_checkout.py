@@ -5,7 +5,7 @@ import os
 import subprocess
 from unittest import mock
 
-from .. import base, checkout, gitform, model
+from .. import base, checkout, gitform, model, series
 from ..common import HarnessError
 from .sample import write
 from .test_base import WithSample
@@ -99,11 +99,11 @@ class Tree(WithSample):
         self.commit()
         self.fails("mm/memory.c: hunk")
         work, out = self.sample.top / "work", self.sample.top / "out"
-        series, pinned = model.load(self.root), self.sample.top / "6.12.0-1"
+        stored, pinned = model.load(self.root), self.sample.top / "6.12.0-1"
         subprocess.run(["git", "-C", self.tree, "worktree", "add", "-q", "--detach", pinned, "HEAD~1"], check=True)
-        steps = model.compose(series, pinned)
-        gitform.write_patches(out, series, pinned, series.patches, steps)
-        gitform.make_tree(series, pinned, steps, work)
+        steps = model.compose(stored, pinned)
+        gitform.write_patches(out, stored, pinned, stored.patches, steps)
+        gitform.make_tree(stored, pinned, steps, work)
         gitform.git(self.tree, "fetch", "-q", work, gitform.BRANCH)
         gitform.git(self.tree, "am", "-q", "-3", out / gitform.MBOX)
         text = (self.tree / "mm/memory.c").read_text()
@@ -128,10 +128,21 @@ class Tree(WithSample):
         self.commit()
         self.fails("its Makefile has no version")
 
+    def test_nothing_is_stored_against_it(self):
+        with mock.patch.dict(os.environ, {"TREE": str(self.tree)}), self.assertRaisesRegex(HarnessError, "run this without TREE"):
+            series._pinned_base()
+        found, _ = self.ensure()
+        work, stored = self.sample.top / "build" / "tree", model.load(self.root)
+        gitform.make_tree(stored, found, model.compose(stored, found), work)
+        self.assertEqual(gitform.made_from(work), found.name)
+        with mock.patch.object(series, "BUILD", work.parent), mock.patch.object(series, "_pinned_base", return_value=self.sample.top / "6.12.0-1"), \
+                self.assertRaisesRegex(HarnessError, f"was made from another base, {found.name}: "):
+            series.cmd_export(None)
+
     def test_cover_letter(self):
         found, _ = self.ensure()
-        series = model.load(self.root)
-        gitform.write_patches(self.sample.top / "out", series, found, series.patches, model.compose(series, found))
+        stored = model.load(self.root)
+        gitform.write_patches(self.sample.top / "out", stored, found, stored.patches, model.compose(stored, found))
         text = (self.sample.top / "out/0000-cover-letter.patch").read_text()
         self.assertTrue(text.endswith(f"base: Linux 6.12.200-rc1\nbase-commit: {checkout.commit_of(found)}\n"), text)
 

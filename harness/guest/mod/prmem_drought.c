@@ -31,6 +31,8 @@ static const struct symbol symbols[] = {
 
 static DECLARE_BITMAP(taken, PRMEM_NR_SLOTS);
 static struct pmalloc_pool *pool;
+/* More than there can be without a page for their descriptors. */
+static struct wr_cache *caches[64];
 
 static unsigned long drain(struct pmalloc_pool *from)
 {
@@ -42,6 +44,31 @@ static unsigned long drain(struct pmalloc_pool *from)
 			sum += size;
 
 	return sum;
+}
+
+static void give_back(void)
+{
+	unsigned int slot, i;
+
+	for_each_set_bit(slot, taken, PRMEM_NR_SLOTS)
+		k.prmem_replace(&k.prmem_blocks[slot].taken, 1, 0);
+	for (i = 0; i < ARRAY_SIZE(caches); i++)
+		WARN_ON(wr_cache_destroy(caches[i]));
+	WARN_ON(pmalloc_destroy_pool(pool));
+}
+
+/* Whoever wants a cache is told that there is no memory for it; returns 0 or an error. */
+static int __init want_caches(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(caches); i++) {
+		caches[i] = wr_cache_create("drought", 64, 0, 0, 0);
+		if (IS_ERR(caches[i]))
+			return caches[i] == ERR_PTR(-ENOMEM) ? 0 : -EINVAL;
+	}
+
+	return -ERANGE;
 }
 
 static int __init drought_init(void)
@@ -68,17 +95,16 @@ static int __init drought_init(void)
 		sum += drain(pool);
 	sum += drain(pool) + drain(*k.ima_pool);
 	pr_info("%u slots and %lu bytes taken\n", bitmap_weight(taken, PRMEM_NR_SLOTS), sum);
+	err = want_caches();
+	if (err)
+		give_back();
 
-	return 0;
+	return err;
 }
 
 static void __exit drought_exit(void)
 {
-	unsigned int slot;
-
-	for_each_set_bit(slot, taken, PRMEM_NR_SLOTS)
-		k.prmem_replace(&k.prmem_blocks[slot].taken, 1, 0);
-	WARN_ON(pmalloc_destroy_pool(pool));
+	give_back();
 }
 
 module_init(drought_init);

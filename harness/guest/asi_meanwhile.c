@@ -2,7 +2,8 @@
 /*
  * Tasks are in and out of domains while other steps of the scenario run: asi_meanwhile:begin before them, and
  * asi_meanwhile:end after them, which tells whether it was so all the time. After asi_meanwhile:thawed they have been
- * frozen in between, as they are for a hibernation.
+ * frozen in between, as they are for a hibernation. asi_meanwhile:begin:100 has each of them rest for 100 ms after 10 ms
+ * of work, and so leaves most of the machine to steps that take long; without a number it is 5 ms.
  */
 #include <sched.h>
 #include <sys/mman.h>
@@ -15,7 +16,10 @@
 #define MAX_WORKERS	16
 /* Of work, and of rest, for the other steps to get on. */
 #define LOAD		"load 10"
-#define REST_US		5000
+#define REST_MS		"5"
+#define REST_MS_MAX	1000
+
+static int rest_ms;
 
 /* What the processes tell each other; init is nobody's parent to wait for. */
 static struct shared {
@@ -36,7 +40,7 @@ static void load(int fd)
 	if (write(fd, LOAD, strlen(LOAD)) < 0)
 		die(LOAD);
 	COUNT(loads);
-	usleep(REST_US);
+	usleep(rest_ms * 1000);
 }
 
 static void in_shared_domain(int fd)
@@ -129,12 +133,18 @@ static bool wait_for(long *what, long least)
 	return true;
 }
 
-static int begin(void)
+static int begin(const char *rest)
 {
 	int workers = sysconf(_SC_NPROCESSORS_ONLN) + 1;
-	int fd = open(ASI_DOMAIN, O_RDWR);
 	bool shares;
+	int fd;
 
+	rest_ms = atoi(rest);
+	if (rest_ms < 1 || rest_ms > REST_MS_MAX) {
+		fprintf(stderr, "asi_meanwhile: a rest of 1 to %d ms, not %s\n", REST_MS_MAX, rest);
+		return 1;
+	}
+	fd = open(ASI_DOMAIN, O_RDWR);
 	if (!ktap_ok(fd >= 0, "meanwhile_open", "%s: %s", ASI_DOMAIN, strerror(errno)))
 		return ktap_end();
 	shares = share(O_CREAT | O_TRUNC);
@@ -180,10 +190,12 @@ static int end(bool frozen)
 
 int main(int argc, char **argv)
 {
-	const char *what = argc > 1 && argv[1] ? argv[1] : "";
+	char *what = argc > 1 && argv[1] ? argv[1] : "", *rest = strchr(what, ':');
 
+	if (rest)
+		*rest++ = 0;
 	if (!strcmp(what, "begin"))
-		return begin();
+		return begin(rest ?: REST_MS);
 	if (!strcmp(what, "end"))
 		return end(false);
 	if (!strcmp(what, "thawed"))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The one entry point. Each target is a command of harness/, which prints what it does and where its logs are.
 
-COMMANDS := run shell test check bench mutants soak tlb prefixes expected series tree export refresh clean
+COMMANDS := run shell debug test check bench mutants soak tlb prefixes expected series tree export refresh clean
 ONLY ?=
 PARTS ?=
 V ?=
@@ -13,6 +13,7 @@ V ?=
 help:
 	@echo 'make run      build the patched kernel, boot it in QEMU and show what it protects'
 	@echo 'make shell    a prompt in the patched kernel'
+	@echo 'make debug    the same with source lines, waiting for gdb'
 	@echo 'make test     everything: lint, builds, boots, mutants; ONLY=SCENARIO runs one scenario'
 	@echo 'make check    the part of make test that builds no kernel: a minute or some'
 	@echo 'make bench    count instructions, CR3 writes, flushes and IPIs, base and patched'

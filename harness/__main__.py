@@ -11,6 +11,7 @@ from .session import Session
 COMMANDS = {
     "run": ("story", "cmd_run"),
     "shell": ("story", "cmd_shell"),
+    "debug": ("story", "cmd_debug"),
     "test": ("test", "cmd_test"),
     "check": ("check", "cmd_check"),
     "series": ("series", "cmd_series"),
@@ -35,7 +36,7 @@ def main(argv):
     try:
         with Session("make " + argv[1]) as session:
             command = getattr(importlib.import_module("." + module, __package__), function)
-            if argv[1] == "shell":
+            if argv[1] in ("shell", "debug"):
                 return command(argv[2:], session) or 0
             return command(argv[2:]) or 0
     except HarnessError as err:

@@ -31,7 +31,12 @@ CONFIGS = {
     "release": ["harness-base", "harness-release", FEATURES],
     "off": ["harness-base", "harness-release"],
     "debian": [DEBIAN, FEATURES, "harness-debian"],
+    "gdb": ["harness-base", "harness-debug", FEATURES, "harness-tests", "harness-gdb"],
+    "clang": ["harness-base", "harness-debug", "harness-lockdep", FEATURES, "harness-tests"],
+    "i386": ["harness-i386"],
 }
+# What make is told of a configuration, Kconfig included, besides.
+VARIABLES = {"clang": ("LLVM=1", "CC=ccache clang"), "i386": ("ARCH=i386",)}
 
 # Trees that hold the whole series: there, a symbol of ours that Kconfig does not know is an error.
 # In any other tree (the base, a prefix) such a symbol is left out.
@@ -107,7 +112,8 @@ def known_symbols(tree):
 
 def make(tree, objdir, *args):
     """The make command line of kbuild. The source is always "..": no absolute path enters an object."""
-    return ["make", "-C", tree, f"O={objdir.name}", f"-j{JOBS}", "CC=ccache gcc", "HOSTCC=ccache gcc", *args]
+    return ["make", "-C", tree, f"O={objdir.name}", f"-j{JOBS}", "CC=ccache gcc", "HOSTCC=ccache gcc",
+            *VARIABLES.get(objdir.name.removeprefix("o-"), ()), *args]
 
 
 def lost_options(config, tree, wanted):

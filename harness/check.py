@@ -208,11 +208,11 @@ def kselftests(ctx):
             ignored = set(ctx.final[f"{folder}/.gitignore"].data.decode().splitlines()[1:])
             if not made == wanted == ignored:
                 bad.append(f"{folder}: makes {sorted(made)} of {sorted(wanted)}, and git ignores {sorted(ignored)}")
-    return "\n".join([*bad, *lost_options(ctx, asked)]) or (None if asked else "the series has no selftests")
+    return "\n".join([*bad, *lost_options(ctx)]) or (None if asked else "the series has no selftests")
 
 
-def lost_options(ctx, folders):
-    """What the kernel's own default configuration does not take of the config of each of these tests."""
+def lost_options(ctx):
+    """What the kernel's own default configuration does not take of what the series has in the config of a test."""
     bad = []
     with tempfile.TemporaryDirectory(prefix="kas-kselftest.") as objdir:
         config, make = Path(objdir) / ".config", ["make", "-s", "-C", ctx.tree, f"O={objdir}", "ARCH=x86_64"]
@@ -220,13 +220,14 @@ def lost_options(ctx, folders):
         if status:
             return [f"make x86_64_defconfig: {output}"]
         default = config.read_text()
-        for folder in folders:
-            asked = ctx.final[f"{folder}/config"].data.decode()
+        for path in sorted(path for path in ctx.final if re.fullmatch(rf"{model.PROGRAMS}[^/]+/config", path)):
+            asked = ctx.final[path].data.decode()
+            before = (ctx.base / path).read_text() if (ctx.base / path).exists() else ""
             config.write_text(default + asked)
             status, output = call([*make, "olddefconfig"])
-            lost = sorted(set(asked.split()) - set(config.read_text().splitlines()))
+            lost = sorted(set(asked.splitlines()) - set(before.splitlines()) - set(config.read_text().splitlines()))
             if status or lost:
-                bad.append(f"{folder}/config: Kconfig drops {' '.join(lost)}; {output}")
+                bad.append(f"{path}: Kconfig drops {' '.join(lost)}; {output}")
         return bad
 
 

@@ -54,6 +54,7 @@ TEST_PACKAGES = {
     "xorriso": "xorriso", "mformat": "mtools",
     "sparse": "sparse", "swtpm_setup": "swtpm-tools", "spin": "spin",
 }
+COMPILER_PACKAGES = {"clang": "clang", "ld.lld": "lld", "llvm-ar": "llvm"}
 CHECK_PACKAGES = {
     "gcc": "gcc", "/usr/lib/x86_64-linux-gnu/libc.a": "libc6-dev",
     "git": "git", "perl": "perl", "xz": "xz-utils",

@@ -5,12 +5,13 @@ Each object has a .NAME.o.cmd beside it, by which make knows when to compile it 
 series ask the same files: who includes this header?
 """
 
+import json
 import os
 import re
 import subprocess
 from pathlib import Path
 
-from .common import HarnessError
+from .common import LOGS, HarnessError, replace_file, run
 
 SOURCE = re.compile(r"^source_(\S+) := (\S+)$", re.M)
 # Paths of the source begin with "../", since the object directory is always a folder of the tree.
@@ -91,11 +92,31 @@ def module_members(objdir):
     return order.read_text().split() if order.exists() else []
 
 
+def compile_commands(objdir, tree):
+    """Write compile_commands.json for who edits the sources in @tree: how the objects in @objdir, of another tree, were made.
+
+    Returns how many they are. What kbuild has generated is taken from where it is.
+    """
+    objdir, tree = Path(objdir), Path(tree)
+    target = tree / "compile_commands.json"
+    run(["python3", objdir.parent / "scripts/clang-tools/gen_compile_commands.py", "-d", objdir, "-o", target],
+        log=LOGS / "compile-commands.log", what="compile_commands.json")
+    found = []
+    for item in json.loads(target.read_text()):
+        path = Path(item["file"])
+        if path.is_relative_to(objdir):
+            continue
+        command = re.sub(r"(?<![\w./])\.\./|(?<=-I)\.\./", f"{tree}/", item["command"])
+        found.append({**item, "file": str(tree / path.relative_to(objdir.parent)), "command": command})
+    replace_file(target, json.dumps(found, indent=1))
+    return len(found)
+
+
 LISTED = """\
 srctree := ..
 objtree := .
 src := ../$(obj)
-BITS := 64
+BITS := $(bits)
 SRCARCH := x86
 include include/config/auto.conf
 include ../scripts/Kbuild.include
@@ -106,12 +127,12 @@ all: ;
 """
 
 
-def listed(tree, objdir, folder):
+def listed(tree, objdir, folder, bits=64):
     """The objects of @folder that its Makefile names, for the configuration in @objdir; none where there is no such folder."""
     if not (Path(tree) / folder).exists():
         return set()
     name = "Kbuild" if (Path(tree) / folder / "Kbuild").exists() else "Makefile"
-    proc = subprocess.run(["make", "-s", "-r", "-R", "-f", "-", f"obj={folder}", f"file={name}", "all"], cwd=objdir, input=LISTED,
+    proc = subprocess.run(["make", "-s", "-r", "-R", "-f", "-", f"obj={folder}", f"file={name}", f"bits={bits}", "all"], cwd=objdir, input=LISTED,
                           text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     match = re.search(r"^KAS (.*)$", proc.stdout, re.M)
     if proc.returncode or not match:

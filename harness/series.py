@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from . import base as base_mod
-from . import diff, gitform, model, versions
+from . import diff, gitform, kbuild, model, versions
 from .common import BUILD, OUT, ROOT, HarnessError, PROGRESS, replace_file, say
 
 MANIFEST = ".kas-manifest.json"
@@ -237,6 +237,11 @@ def cmd_tree(_args):
     say(f"{dest.relative_to(ROOT)}: branch {gitform.BRANCH}, one commit a patch on top of the commit 'base'.")
     say("Edit, commit (git commit --fixup, git rebase -i --autosquash base), then: make export")
     say("A kernel file that no patch touches yet, or a new one, joins with: git add -f FILE")
+    built = next((objdir for objdir in (BUILD / "src" / f"o-{config}" for config in ("debug", "release")) if (objdir / "vmlinux.o").exists()), None)
+    if built:
+        say(f"compile_commands.json, for editors: {kbuild.compile_commands(built, dest)} files, as in {built.relative_to(ROOT)}")
+    else:
+        say("no compile_commands.json: it tells how a kernel was compiled, and make run or make test has to do that first")
     return 0
 
 

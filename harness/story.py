@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""make run: the patched kernel boots and shows what it protects. make shell: a prompt in it."""
+"""make run: the patched kernel boots and shows what it protects. make shell: a prompt in it. make debug: gdb's."""
 
 import re
 import subprocess
@@ -9,6 +9,7 @@ from . import boot, build, guest, ima, judge, series
 from .common import BUILD, PACKAGES, PROGRESS, ROOT, HarnessError, need, say, tail
 
 CONFIG = "release"
+GDB_PORT = 1234
 # The kernel's own remark about every module from outside carries the same prefix.
 PREFIX = re.compile(r"^(?:\[ *\d+\.\d+\] )?demo:(?! loading out-of-tree) ?(.*)$")
 INTRODUCTION = """\
@@ -20,12 +21,12 @@ space that lacks it. What follows is their own account.
 """
 
 
-def prepare():
+def prepare(config=CONFIG):
     """Everything from nothing to a kernel and an initramfs."""
     need(PACKAGES)
     tree = series.patched_tree(BUILD / "src")
-    objdir = build.build(CONFIG, tree, ("bzImage", "modules"))
-    return objdir, guest.initramfs(CONFIG, tree, objdir)
+    objdir = build.build(config, tree, ("bzImage", "modules"))
+    return objdir, guest.initramfs(config, tree, objdir)
 
 
 def demo_lines(text):
@@ -105,11 +106,25 @@ def kernel_version(text):
     return match[1] if match else "kernel"
 
 
-def cmd_shell(_args, session):
-    objdir, initrd = prepare()
-    cmdline = "console=ttyS0,115200 panic=-1 quiet ftrace=nop steps=shell"
-    command = boot.qemu_command(objdir / "arch/x86/boot/bzImage", initrd, cmdline, smp=2, interactive=True)
-    say("booting; `exit` powers off, Ctrl-A x ends QEMU")
+def at_prompt(session, objdir, initrd, extra=(), words=""):
+    """Boot a kernel to a prompt on this terminal; @extra is for QEMU, @words for the kernel."""
+    cmdline = f"console=ttyS0,115200 panic=-1 quiet ftrace=nop kunit.enable=0 steps=shell {words}".rstrip()
+    command = boot.qemu_command(objdir / "arch/x86/boot/bzImage", initrd, cmdline, smp=2, interactive=True, extra=extra)
     PROGRESS.clear()
     session.release()       # it has been built, and whoever is at the prompt may stay there
     return subprocess.call(command)
+
+
+def cmd_shell(_args, session):
+    """make shell"""
+    objdir, initrd = prepare()
+    say("booting; `exit` powers off, Ctrl-A x ends QEMU")
+    return at_prompt(session, objdir, initrd)
+
+
+def cmd_debug(_args, session):
+    """make debug: a kernel with source lines, which waits for gdb before its first instruction"""
+    objdir, initrd = prepare("gdb")
+    say(f"waiting for gdb, in another terminal: gdb {objdir.relative_to(ROOT)}/vmlinux -ex 'target remote :{GDB_PORT}'")
+    say("There: hbreak start_kernel, continue. Then a prompt comes here; `exit` powers off, Ctrl-A x ends QEMU")
+    return at_prompt(session, objdir, initrd, ("-S", "-gdb", f"tcp:127.0.0.1:{GDB_PORT}"), "nokaslr")

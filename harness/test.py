@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from . import boot, broken, build, check, cr3, debian, emulator, entryset, identity, ima, mutants, prefixes, report, series, spin, tlb, transit, warn
+from . import boot, broken, build, check, cr3, debian, emulator, entryset, identity, ima, kunit, mutants, prefixes, report, series, spin, tlb, transit, warn
 from .base import ensure_base
 from .common import BUILD, CACHE, CHECK_PACKAGES, JOBS, LOGS, PACKAGES, ROOT, TEST_PACKAGES, HarnessError, explain, need, say
 
@@ -20,6 +20,8 @@ from .common import BUILD, CACHE, CHECK_PACKAGES, JOBS, LOGS, PACKAGES, ROOT, TE
 LIMIT = 60 * 60
 # Seconds that a stage takes there that has never been run with this cache.
 COLD = 20 * 60
+# Seconds of two stages if the cache knows the objects.
+COMPILERS, KUNIT = 60, 180
 # Kernels that are built, and boot, only when the others have.
 LATE = ("kasan",)
 
@@ -132,7 +134,7 @@ def entry_entries():
 BOOT_AGAIN = 3
 # Stages that ONLY may name, beside scenarios.
 STAGES = {"entry": entry_entries, "models": spin.model_entries, "broken": broken.broken_entries, "ima": ima.ima_entries,
-          "tlb": tlb.tlb_entries}
+          "tlb": tlb.tlb_entries, "compilers": warn.compiler_entries, "kunit": kunit.kunit_entries}
 
 
 def boot_all(scenarios):
@@ -212,6 +214,8 @@ def everything(stages):
         stages.if_time(f"{config} kernel", stages.like("build debug") + share * len(booting), late_entries, config, booting)
     stages.run("prefixes", prefixes.prefix_entries, stages.until())
     stages.run("quick mutants", mutants.mutant_entries, True, (), stages.until())
+    stages.if_time("compilers", COMPILERS, warn.compiler_entries)
+    stages.if_time("kunit", KUNIT, kunit.kunit_entries)
     return stages.finish()
 
 

@@ -6,13 +6,6 @@
 #ifndef _ASM_X86_ASI_H
 #define _ASM_X86_ASI_H
 
-/*
- * An entry from kernel mode that has left a domain says so in its frame, in the slot
- * of CS beyond the selector, pt_regs::csx: where the CPU has stored a 0, and in what
- * IRET ignores.  With FRED there are no domains.
- */
-#define X86_CSX_ASI_BIT		31
-
 /* For asi_reenter(): what has interrupted the domain.  Part of enum asi_count, too. */
 #define ASI_EVENT_INTERRUPT	0
 #define ASI_EVENT_PARANOID	1
@@ -197,12 +190,6 @@ static inline u64 asi_debug_kernel_flush_begin(void)
 
 static inline void asi_debug_kernel_flush_end(u64 flush) { }
 #endif
-
-/* Has this entry from kernel mode left a domain, which it will return to? */
-static __always_inline bool regs_interrupted_asi(const struct pt_regs *regs)
-{
-	return regs->csx & BIT(X86_CSX_ASI_BIT);
-}
 
 /* What asi_fault() wants to be done about a page fault. */
 enum asi_fault_action {

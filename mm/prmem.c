@@ -373,7 +373,7 @@ int __wr_store(const struct wr_cache *c, const void *p, u64 val, size_t size)
 		__wr_release(alias, val, size);
 		prmem_account(&w, size);
 	}
-	__prmem_close(&w);
+	__prmem_close(&w, false);
 
 	if (unlikely(why != PRMEM_OK))
 		return prmem_refuse(why, p, _RET_IP_);
@@ -473,7 +473,7 @@ int __wr_rmw(const void *p, size_t size, enum wr_rmw op, u64 val, u64 *old)
 		was = prmem_rmw(alias, size, op, val, was);
 		prmem_account(&w, size);
 	}
-	__prmem_close(&w);
+	__prmem_close(&w, false);
 
 	if (unlikely(why != PRMEM_OK))
 		return prmem_refuse(why, p, _RET_IP_);
@@ -610,7 +610,7 @@ int __wr_links(const struct wr_link *links, unsigned int n, unsigned long caller
 		}
 		prmem_account(&w, n * sizeof(void *));
 	}
-	__prmem_close(&w);
+	__prmem_close(&w, false);
 
 	if (unlikely(why != PRMEM_OK))
 		return prmem_refuse(why, p, caller);
@@ -672,7 +672,7 @@ static int prmem_write_long(const struct wr_cache *c, const void *dst, const voi
 				why = PRMEM_BAD_SOURCE;
 			prmem_account(&w, piece);
 		}
-		__prmem_close(&w);
+		__prmem_close(&w, false);
 		if (unlikely(why != PRMEM_OK))
 			return prmem_refuse(why, dst, caller);
 	}
@@ -754,12 +754,6 @@ static __always_inline int prmem_begin(unsigned long caller)
 
 	b = this_cpu_ptr(&prmem_batch);
 	if (w.prev) {
-		if (likely(!mm_is_temporary(w.prev))) {
-			__this_cpu_write(prmem_outer_batch.depth, 0);
-		} else if (!prmem_put_aside(b)) {
-			prmem_close(&w);
-			return -EPERM;
-		}
 		b->window = w;
 		b->depth = 0;
 		b->ops = 0;
@@ -768,7 +762,9 @@ static __always_inline int prmem_begin(unsigned long caller)
 		b->too_long = false;
 		b->caller = caller;
 		b->corrupt = 0;
-		temporary_mm_lend(w.prev, caller);
+		b->tlb_gen = prmem_tlb_gen();
+		b->inner = test_thread_flag(TIF_TEMP_MM);
+		temporary_mm_lend(b->inner, caller);
 	} else if (unlikely(!b->depth)) {
 		/* A kprobe in the window of a single write, which that write closes. */
 		prmem_close(&w);
@@ -787,13 +783,12 @@ static __always_inline int prmem_begin(unsigned long caller)
  * Only wr_relax() lets interrupts in: a batch of more than %WR_BATCH_OPS writes or
  * %WR_BATCH_BYTES bytes should call it, and is counted and reported if it does not.
  * Readers can see some of the writes done and others not yet.  Batches nest.  A batch
- * may also begin in a window of temp_mm_use() that was opened in a batch, but then a
- * third batch can't be nested in this way.
+ * may also begin in a window of temp_mm_use(), but temp_mm_use() is refused in a batch.
  *
  * Context: Any but NMI.
  *
- * Return: 0; or -EPERM in an NMI, before there are windows, for such a third batch, or
- * in the window of a single write, where a kprobe may run.
+ * Return: 0; or -EPERM in an NMI, before there are windows, or in the window of a single
+ * write, where a kprobe may run.
  */
 int wr_begin(void)
 {

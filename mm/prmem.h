@@ -175,7 +175,7 @@ extern char __start_wr_after_init[], __start_wr_data[], __end_wr_after_init[];
 extern struct wr_cache __start_wr_caches[], __end_wr_caches[];
 
 extern const struct prmem_owner prmem_meta;
-extern struct temp_mm_percpu prmem_mms;
+extern unsigned long prmem_cr3;
 
 /* Enabled once windows can be opened.  Until then, static data is written directly. */
 DECLARE_STATIC_KEY_FALSE(prmem_ready);
@@ -286,14 +286,12 @@ void *prmem_rw(const void *p);
 /**
  * struct prmem_window - what prmem_close() needs to know from prmem_open()
  * @flags: saved interrupt flags
- * @mm: the temporary mm of this CPU that maps the slots
- * @prev: the mm that was loaded before; NULL if that was @mm, which then stays loaded
+ * @prev: what CR3 was before; 0 if the window was open already, and stays open
  * @restricted: for asi_resume()
  */
 struct prmem_window {
 	unsigned long flags;
-	struct mm_struct *mm;
-	struct mm_struct *prev;
+	unsigned long prev;
 #ifdef CONFIG_MITIGATION_ADDRESS_SPACE_ISOLATION
 	bool restricted;
 #endif
@@ -317,6 +315,7 @@ static __always_inline void prmem_resume(struct prmem_window *w)
 /* prmem_window.h has them inline, for where a few instructions count. */
 int prmem_open(struct prmem_window *w);
 void prmem_close(struct prmem_window *w);
+void prmem_close_batch(struct prmem_window *w, u64 tlb_gen);
 
 /* A batch, with interrupts off. */
 struct prmem_batch {
@@ -325,17 +324,16 @@ struct prmem_batch {
 	unsigned int		ops;
 	unsigned int		bytes;
 	unsigned int		pinned;	/* depth of the first wr_edit(), or 0 */
+	u64			tlb_gen; /* when it began, see prmem_tlb_gen() */
 	bool			too_long;
+	bool			inner;	/* in a window that was lent to the task */
 	unsigned long		caller;	/* who has begun it */
 	unsigned long		corrupt; /* who has found that a list is corrupted */
 };
 
 DECLARE_PER_CPU(struct prmem_batch, prmem_batch);
-/* A batch that is continued when the current one ends, see prmem_put_aside(). */
-DECLARE_PER_CPU(struct prmem_batch, prmem_outer_batch);
 
 void prmem_batch_too_long(struct prmem_batch *b);
-bool prmem_put_aside(const struct prmem_batch *b);
 
 /* Most pointers that __wr_links() sets at a time. */
 #define WR_MAX_LINKS		8

@@ -15,12 +15,9 @@
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
 
-#include <asm/tlbflush.h>
-
-#include "prmem.h"
+#include "prmem_window.h"
 
 DEFINE_PER_CPU(struct prmem_batch, prmem_batch);
-DEFINE_PER_CPU(struct prmem_batch, prmem_outer_batch);
 
 /*
  * Count and report a batch that should have called wr_relax().  This must not let
@@ -45,7 +42,7 @@ noinline __cold void prmem_batch_too_long(struct prmem_batch *b)
  */
 static __always_inline bool prmem_in_batch(const struct prmem_batch *b)
 {
-	return b->depth && temporary_mm_is_loaded(b->window.mm);
+	return b->depth && prmem_window_is_open();
 }
 
 /* For wr_relax(): close the window, which may turn interrupts on, and open it again. */
@@ -56,11 +53,13 @@ static void prmem_batch_reopen(struct prmem_batch *b)
 	/* An interrupt handler must not find this batch while its window is closed. */
 	b->depth = 0;
 	preempt_disable();
-	prmem_close(&saved.window);
+	/* Before the task is back in a domain, which need not map that. */
 	atomic_long_inc(&prmem_stats.relaxed);
+	prmem_close_batch(&saved.window, saved.tlb_gen);
 	WARN_ON_ONCE(prmem_open(&saved.window));
+	saved.tlb_gen = prmem_tlb_gen();
 	/* A batch of an interrupt handler may have called temporary_mm_unlend(). */
-	temporary_mm_lend(saved.window.prev, saved.caller);
+	temporary_mm_lend(saved.inner, saved.caller);
 	preempt_enable();
 	saved.ops = 0;
 	saved.bytes = 0;
@@ -108,24 +107,6 @@ static __always_inline struct prmem_batch *prmem_this_batch(unsigned long caller
 	return NULL;
 }
 
-/*
- * A batch begins in the window of a temporary mm that is not prmem's.  If that window
- * was opened in a batch, the outer batch is saved until the inner one ends.  There is
- * room for one, so this returns false if an outer batch has been saved already.
- */
-bool prmem_put_aside(const struct prmem_batch *b)
-{
-	struct prmem_batch *outer = this_cpu_ptr(&prmem_outer_batch);
-
-	if (!b->depth)
-		return true;
-	if (outer->depth)
-		return false;
-	*outer = *b;
-
-	return true;
-}
-
 /**
  * wr_relax - let interrupts in, in the middle of a batch
  *
@@ -159,6 +140,7 @@ void wr_end(void)
 	struct prmem_batch *b = prmem_this_batch(_RET_IP_);
 	struct prmem_window w;
 	unsigned long corrupt;
+	u64 tlb_gen;
 
 	if (unlikely(!b))
 		return;
@@ -168,22 +150,15 @@ void wr_end(void)
 	if (--b->depth)
 		return;
 
-	corrupt = b->corrupt;
-	temporary_mm_unlend(b->window.prev);
-	w = b->window;
-	if (unlikely(__this_cpu_read(prmem_outer_batch.depth))) {
-		*b = *this_cpu_ptr(&prmem_outer_batch);
-		__this_cpu_write(prmem_outer_batch.depth, 0);
-		if (!b->corrupt)
-			b->corrupt = corrupt;
-	}
+	temporary_mm_unlend(b->inner);
 	/*
-	 * A BUG() must not end the task in the window of another temporary mm, in the
-	 * middle of what is written there.  What was refused has been counted and logged.
+	 * A BUG() must not end the task in the window of a temporary mm, in the middle of
+	 * what is written there.  What was refused has been counted and logged.
 	 */
-	if (unlikely(corrupt) && mm_is_temporary(w.prev))
-		corrupt = 0;
-	prmem_close(&w);
+	corrupt = b->inner ? 0 : b->corrupt;
+	tlb_gen = b->tlb_gen;
+	w = b->window;
+	prmem_close_batch(&w, tlb_gen);
 	if (unlikely(corrupt))
 		prmem_report_list(corrupt);
 }
@@ -209,7 +184,7 @@ noinline __cold int prmem_refuse_list(const void *addr, unsigned long caller)
 	bool open;
 
 	scoped_guard(irqsave) {
-		open = temporary_mm_loaded();
+		open = prmem_window_is_open() || temporary_mm_loaded();
 		b = this_cpu_ptr(&prmem_batch);
 		if (prmem_in_batch(b))
 			b->corrupt = caller;

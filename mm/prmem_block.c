@@ -236,12 +236,11 @@ static void prmem_unmap_slots(struct prmem_gone *gone, unsigned int n)
 		gone[i].pmd = *prmem_pmd(gone[i].slot);
 		pmd_clear(prmem_pmd(gone[i].slot));
 	}
-	temp_mm_percpu_changed(&prmem_mms);
 
 	/*
-	 * A CPU whose window was open before temp_mm_percpu_changed() may still use the
-	 * old entries.  Its interrupts are off, so after a grace period that window is
-	 * closed, and a CPU that opens its window flushes first.
+	 * A CPU that has the window open may still use the old entries.  Its interrupts are
+	 * off, so after a grace period it has closed the window, and a CPU that opens it
+	 * flushes what its TLB has of it.
 	 */
 	synchronize_rcu();
 
@@ -647,6 +646,7 @@ static int __init prmem_init(void)
 {
 	unsigned int nr = (__end_wr_after_init - __start_wr_after_init) >> PAGE_SHIFT;
 	int err = -E2BIG;
+	unsigned long cr3;
 
 	/* kmemleak does not scan read-only sections; here there may be pointers. */
 	kmemleak_alloc(__start_wr_after_init, (size_t)nr << PAGE_SHIFT, 0, GFP_KERNEL);
@@ -654,10 +654,12 @@ static int __init prmem_init(void)
 	if (nr > PTRS_PER_PTE)
 		goto fail;
 
-	err = temp_mm_percpu_init_shared(&prmem_mms, prmem_tables, PRMEM_NR_TABLES, &prmem_base);
-	if (err)
+	err = -ENOMEM;
+	cr3 = temp_mm_alloc_root("prmem", prmem_tables, PRMEM_NR_TABLES, &prmem_base);
+	if (!cr3)
 		goto fail;
 
+	prmem_cr3 = cr3;
 	err = prmem_map_slot(PRMEM_STATIC_SLOT, PHYS_PFN(__pa_symbol(__start_wr_after_init)), nr);
 	if (err)
 		goto fail;

@@ -9,7 +9,6 @@
 #include <linux/hardirq.h>
 #include <linux/init.h>
 #include <linux/panic.h>
-#include <linux/percpu.h>
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
 #include <linux/string.h>
@@ -24,11 +23,12 @@ bool prmem_unprotected __ro_after_init;
 struct prmem_stats prmem_stats;
 static bool prmem_panic __ro_after_init;
 
-DEFINE_PER_CPU(struct temp_mm *, prmem_mms_instance);
-struct temp_mm_percpu prmem_mms = {
-	.instance = &prmem_mms_instance,
-	.name = "prmem",
-};
+/*
+ * The page table with the window, as use_temporary_root() wants it.  One for all CPUs: a
+ * CPU that does not have it in CR3 has no access to the window, and a CPU that loads it
+ * flushes what its TLB has of it.
+ */
+unsigned long prmem_cr3 __ro_after_init;
 
 /* The error, a word for debugfs, a line for the log. */
 static const struct {
@@ -107,5 +107,17 @@ int prmem_open(struct prmem_window *w)
 
 void prmem_close(struct prmem_window *w)
 {
-	__prmem_close(w);
+	__prmem_close(w, false);
+}
+
+/*
+ * Close the window of a batch, which began with @tlb_gen.  What CR3 was before the batch is
+ * in ordinary memory.  There is always something to go back to, so if that is 0, it was
+ * overwritten.
+ */
+void prmem_close_batch(struct prmem_window *w, u64 tlb_gen)
+{
+	if (unlikely(!w->prev))
+		w->prev = prmem_cr3;
+	__prmem_close(w, tlb_gen != prmem_tlb_gen());
 }

@@ -24,6 +24,8 @@
 #include <linux/temp_mm.h>
 #include <linux/uaccess.h>
 
+#include <asm/temp_root.h>
+
 /*
  * Who changes the state owns the object until the next change, so that two
  * users get -EBUSY and not each other's mappings:
@@ -195,6 +197,7 @@ static struct temp_mm *temp_mm_new(const char *name, unsigned long addr)
 		kfree(t);
 		return NULL;
 	}
+	t->cr3 = temporary_root_of(t->mm);
 	pg_table_attach(&t->tables, t->mm);
 
 	return t;
@@ -263,7 +266,7 @@ void temp_mm_free(struct temp_mm *t)
 
 	might_sleep();
 	if (!cpumask_empty(mm_cpumask(t->mm)) ||
-	    !temp_mm_claim(t, t->shared ? TEMP_MM_MAPPED : TEMP_MM_IDLE, TEMP_MM_BUSY)) {
+	    !temp_mm_claim(t, TEMP_MM_IDLE, TEMP_MM_BUSY)) {
 		temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
 		return;
 	}
@@ -348,7 +351,8 @@ static void temp_mm_mapped(struct temp_mm *t, unsigned int n)
 
 /*
  * Empty the window.  Nothing is flushed: the mm is loaded again only after the next
- * temp_mm_mapped(), and that load flushes what the TLB still has of these pages.
+ * temp_mm_mapped(), or by use_temporary_root().  Either load flushes what the TLB still
+ * has of these pages.
  */
 static void temp_mm_clear(struct temp_mm *t)
 {
@@ -425,7 +429,7 @@ void temp_mm_unmap(struct temp_mm *t)
 		return;
 	}
 
-	if (t->shared || !temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_BUSY)) {
+	if (!temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_BUSY)) {
 		temp_mm_refuse(t, TEMP_MM_BAD_STATE, _RET_IP_);
 		return;
 	}
@@ -442,7 +446,8 @@ void temp_mm_unmap(struct temp_mm *t)
  * if their handlers are not to be trusted with the window.  Windows of
  * different temporary mms nest.
  *
- * Context: Preemption off.  Any but NMI.
+ * Context: Preemption off.  Any but NMI, and not in a batch of writes to protected
+ * memory, see wr_begin().
  *
  * Return: 0; -EINVAL for NULL, -EPERM in the wrong context, -EBUSY if nothing
  * is mapped or @t is in use.
@@ -452,7 +457,8 @@ int temp_mm_use(struct temp_mm *t)
 	if (!t)
 		return temp_mm_refuse(t, TEMP_MM_BAD_ARG, _RET_IP_);
 
-	if (in_nmi() || preemptible())
+	if (in_nmi() || preemptible() ||
+	    (test_thread_flag(TIF_TEMP_MM) && temporary_root_loaded()))
 		return temp_mm_refuse(t, TEMP_MM_BAD_CONTEXT, _RET_IP_);
 
 	if (!temp_mm_claim(t, TEMP_MM_MAPPED, TEMP_MM_USED))
@@ -462,7 +468,7 @@ int temp_mm_use(struct temp_mm *t)
 
 	WRITE_ONCE(t->user, current);
 	t->prev = use_temporary_mm_irqs_off(t->mm);
-	temporary_mm_lend(t->prev, _RET_IP_);
+	temporary_mm_lend(mm_is_temporary(t->prev), _RET_IP_);
 
 	return 0;
 }
@@ -504,7 +510,7 @@ void temp_mm_unuse(struct temp_mm *t)
 	}
 
 	scoped_guard(irqsave) {
-		temporary_mm_unlend(t->prev);
+		temporary_mm_unlend(mm_is_temporary(t->prev));
 		unuse_temporary_mm_irqs_off(t->mm, t->prev);
 	}
 	temp_mm_release(t, TEMP_MM_MAPPED);
@@ -572,6 +578,12 @@ static __always_inline bool temp_mm_add(struct temp_mm *t, unsigned int i, const
 	return pfn;
 }
 
+/* A window that is opened and closed by one function. */
+struct temp_mm_root {
+	unsigned long cr3;
+	unsigned long prev;
+};
+
 /* Map the pages after the first one.  Most writes touch only one page. */
 static noinline bool temp_mm_add_more(struct temp_mm *t, const void *addr, unsigned int n)
 {
@@ -587,11 +599,12 @@ static noinline bool temp_mm_add_more(struct temp_mm *t, const void *addr, unsig
 
 /*
  * What temp_mm_write() and temp_mm_set() do before they store: check, map the pages of
- * @dst, and load the mm.  Interrupts are off.  @t is TEMP_MM_BUSY from here to
- * temp_mm_close(), so that nobody else can map, use or free it.
+ * @dst, and load the page table.  Interrupts are off.  @t is TEMP_MM_BUSY from here to
+ * temp_mm_close(), so that nobody else can map, use or free it.  @w is for that function:
+ * what it says is not to be read from ordinary memory again.
  */
-static __always_inline void *temp_mm_open(struct temp_mm *t, const void *dst,
-					  size_t len, unsigned long caller)
+static __always_inline void *temp_mm_open(struct temp_mm *t, const void *dst, size_t len,
+					  struct temp_mm_root *w, unsigned long caller)
 {
 	unsigned long offset = offset_in_page(dst);
 	unsigned int n;
@@ -611,7 +624,8 @@ static __always_inline void *temp_mm_open(struct temp_mm *t, const void *dst,
 	mapped = temp_mm_add(t, 0, dst);
 	if (unlikely(n > 1) && mapped)
 		mapped = temp_mm_add_more(t, dst, n);
-	temp_mm_mapped(t, n);
+	/* Not temp_mm_mapped(): use_temporary_root() flushes in any case. */
+	t->nr_mapped = n;
 
 	if (unlikely(!mapped)) {
 		temp_mm_clear(t);
@@ -619,14 +633,15 @@ static __always_inline void *temp_mm_open(struct temp_mm *t, const void *dst,
 		return ERR_PTR(temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller));
 	}
 
-	t->prev = use_temporary_mm_irqs_off(t->mm);
+	w->cr3 = READ_ONCE(t->cr3);
+	w->prev = use_temporary_root(w->cr3);
 
 	return (void *)t->addr + offset;
 }
 
-static __always_inline void temp_mm_close(struct temp_mm *t)
+static __always_inline void temp_mm_close(struct temp_mm *t, const struct temp_mm_root *w)
 {
-	unuse_temporary_mm_irqs_off(t->mm, t->prev);
+	unuse_temporary_root(w->cr3, w->prev, false);
 	temp_mm_clear(t);
 	temp_mm_release(t, TEMP_MM_IDLE);
 }
@@ -634,6 +649,7 @@ static __always_inline void temp_mm_close(struct temp_mm *t)
 static noinline int temp_mm_write_long(struct temp_mm *t, void *dst, const void *src,
 				       size_t len, unsigned long caller)
 {
+	struct temp_mm_root w;
 	void *alias;
 	long err;
 
@@ -645,12 +661,12 @@ static noinline int temp_mm_write_long(struct temp_mm *t, void *dst, const void 
 
 	guard(irqsave)();
 
-	alias = temp_mm_open(t, dst, len, caller);
+	alias = temp_mm_open(t, dst, len, &w, caller);
 	if (IS_ERR(alias))
 		return PTR_ERR(alias);
 
 	err = copy_from_kernel_nofault(alias, src, len);
-	temp_mm_close(t);
+	temp_mm_close(t, &w);
 
 	return err ? temp_mm_refuse(t, TEMP_MM_BAD_ADDRESS, caller) : 0;
 }
@@ -676,6 +692,7 @@ static noinline int temp_mm_write_long(struct temp_mm *t, void *dst, const void 
  */
 int temp_mm_write(struct temp_mm *t, void *dst, const void *src, size_t len)
 {
+	struct temp_mm_root w;
 	void *alias;
 	u64 val;
 
@@ -689,12 +706,12 @@ int temp_mm_write(struct temp_mm *t, void *dst, const void *src, size_t len)
 	guard(asi_suspended)();
 	guard(irqsave)();
 
-	alias = temp_mm_open(t, dst, len, _RET_IP_);
+	alias = temp_mm_open(t, dst, len, &w, _RET_IP_);
 	if (IS_ERR(alias))
 		return PTR_ERR(alias);
 
 	temp_mm_store(alias, val, len);
-	temp_mm_close(t);
+	temp_mm_close(t, &w);
 
 	return 0;
 }
@@ -714,72 +731,37 @@ int temp_mm_write(struct temp_mm *t, void *dst, const void *src, size_t len)
  */
 int temp_mm_set(struct temp_mm *t, void *dst, u8 c, size_t len)
 {
+	struct temp_mm_root w;
 	void *alias;
 
 	guard(asi_suspended)();
 	guard(irqsave)();
 
-	alias = temp_mm_open(t, dst, len, _RET_IP_);
+	alias = temp_mm_open(t, dst, len, &w, _RET_IP_);
 	if (IS_ERR(alias))
 		return PTR_ERR(alias);
 
 	memset(alias, c, len);
-	temp_mm_close(t);
+	temp_mm_close(t, &w);
 
 	return 0;
 }
 
 static enum cpuhp_state temp_mm_cpuhp_state;
 
-/* Allocate an instance that has the window of @from, which must outlive it. */
-static struct temp_mm *temp_mm_alloc_linked(const struct temp_mm *from)
-{
-	struct temp_mm *t = temp_mm_new(from->name, from->addr);
-
-	if (!t)
-		return NULL;
-
-	t->shared = true;
-	t->state = TEMP_MM_MAPPED;
-	/*
-	 * The PGD entry leads to the P4D table of @from or, with four levels of page
-	 * tables, to its PUD table.
-	 */
-	set_pgd(pgd_offset(t->mm, t->addr), *pgd_offset(from->mm, t->addr));
-	atomic_long_inc(&temp_mm_stats.instances);
-	atomic_long_add(temp_mm_size(t), &temp_mm_stats.bytes);
-
-	return t;
-}
-
 static int temp_mm_cpu_prepare(unsigned int cpu, struct hlist_node *node)
 {
 	struct temp_mm_percpu *set = hlist_entry(node, struct temp_mm_percpu, node);
 	struct temp_mm **instance = per_cpu_ptr(set->instance, cpu);
-	struct temp_mm *t;
 
-	/* Of a shared set: temp_mm_cpu_dead() has kept it, and the CPU comes back. */
-	if (*instance)
-		return 0;
-
-	t = set->shared ? temp_mm_alloc_linked(set->shared) :
-			  temp_mm_alloc(set->nr_pages, set->name);
-	if (!t)
-		return -ENOMEM;
-
-	/* Pairs with smp_load_acquire() in temp_mm_percpu_changed(). */
-	smp_store_release(instance, t);
-	return 0;
+	*instance = temp_mm_alloc(set->nr_pages, set->name);
+	return *instance ? 0 : -ENOMEM;
 }
 
 static int temp_mm_cpu_dead(unsigned int cpu, struct hlist_node *node)
 {
 	struct temp_mm_percpu *set = hlist_entry(node, struct temp_mm_percpu, node);
 	struct temp_mm **instance = per_cpu_ptr(set->instance, cpu);
-
-	/* Kept, since temp_mm_percpu_changed() looks at the instances without a lock. */
-	if (set->shared)
-		return 0;
 
 	temp_mm_free(*instance);
 	*instance = NULL;
@@ -809,115 +791,15 @@ int temp_mm_percpu_init(struct temp_mm_percpu *set)
 	return cpuhp_state_add_instance(temp_mm_cpuhp_state, &set->node);
 }
 
-/* Allocate the owner of the tables that the instances share.  No CPU loads its mm. */
-static struct temp_mm *temp_mm_alloc_shared(const char *name, pmd_t **tables, unsigned int nr)
-{
-	/* Not the first PUD entry, so that a stray access to a stale LDT alias faults. */
-	u32 index = get_random_u32_inclusive(1, TEMP_MM_SIZE / PUD_SIZE - nr);
-	struct temp_mm *t = temp_mm_new(name, TEMP_MM_BASE + index * PUD_SIZE);
-	unsigned int i;
-
-	if (!t)
-		return NULL;
-
-	for (i = 0; i < nr; i++) {
-		if (pg_table_populate(&t->tables, t->addr + i * PUD_SIZE, PG_LEVEL_2M)) {
-			temp_mm_delete(t);
-			return NULL;
-		}
-		tables[i] = pmd_off(t->mm, t->addr + i * PUD_SIZE);
-	}
-	t->pmd = tables[0];
-
-	atomic_long_add(temp_mm_size(t), &temp_mm_stats.bytes);
-
-	return t;
-}
-
-/**
- * temp_mm_percpu_init_shared - create instances that share the mappings of one window
- * @set: from DEFINE_TEMP_MM_PERCPU(), without instances
- * @tables: where to store the addresses of @nr PMD tables, which are empty
- * @nr: number of PMD tables, at least 1
- * @addr: where to store the address of the window, aligned to %PUD_SIZE
- *
- * The window is what the PMD tables map, one after the other, at an address that is
- * random for each boot.  The caller fills the tables, with leaves that are neither
- * global nor user nor executable, or with page tables of such leaves.  An entry that is
- * changed is changed for all CPUs.  A new entry works right away.  After it has removed
- * an entry the caller calls temp_mm_percpu_changed(), and waits for those who have the
- * window open, before the memory is used for something else.
- *
- * The instances can't be used with temp_mm_map(), temp_mm_write() or temp_mm_set(), and
- * are never freed.
- *
- * Context: Process context, from core_initcall() on; sleeps.
- *
- * Return: 0 or a negative error, as temp_mm_percpu_init().
- */
-int temp_mm_percpu_init_shared(struct temp_mm_percpu *set, pmd_t **tables, unsigned int nr,
-			       unsigned long *addr)
-{
-	struct temp_mm *shared;
-	unsigned int cpu;
-	int err;
-
-	if (!hlist_unhashed(&set->node))
-		return temp_mm_refuse(NULL, TEMP_MM_BAD_STATE, _RET_IP_);
-
-	shared = temp_mm_alloc_shared(set->name, tables, nr);
-	if (!shared)
-		return -ENOMEM;
-
-	set->shared = shared;
-	err = temp_mm_percpu_init(set);
-	if (err) {
-		set->shared = NULL;
-		for_each_possible_cpu(cpu)
-			temp_mm_cpu_dead(cpu, &set->node);
-		atomic_long_sub(temp_mm_size(shared), &temp_mm_stats.bytes);
-		temp_mm_delete(shared);
-		return err;
-	}
-
-	*addr = shared->addr;
-
-	return 0;
-}
-
-/**
- * temp_mm_percpu_changed - the mappings that the instances share have changed
- * @set: from temp_mm_percpu_init_shared()
- *
- * Each CPU flushes what its TLB has of the window when it opens the window the next
- * time.  A CPU that has the window open now may go on with what its TLB has.
- *
- * Context: Any.  Does not sleep.
- */
-void temp_mm_percpu_changed(struct temp_mm_percpu *set)
-{
-	unsigned int cpu;
-
-	for_each_possible_cpu(cpu) {
-		/* Pairs with smp_store_release() in temp_mm_cpu_prepare(). */
-		struct temp_mm *t = smp_load_acquire(per_cpu_ptr(set->instance, cpu));
-
-		if (t)
-			temporary_mm_changed(t->mm, TEMP_MM_BASE, TEMP_MM_BASE + TEMP_MM_SIZE);
-	}
-}
-
 /**
  * temp_mm_percpu_exit - free the instances of a set
  * @set: from temp_mm_percpu_init(), and no longer used by anybody
- *
- * The instances from temp_mm_percpu_init_shared() stay: for them the call is refused.
  *
  * Context: Process context; sleeps.
  */
 void temp_mm_percpu_exit(struct temp_mm_percpu *set)
 {
-	if (hlist_unhashed(&set->node) || set->shared) {
+	if (hlist_unhashed(&set->node)) {
 		temp_mm_refuse(NULL, TEMP_MM_BAD_STATE, _RET_IP_);
 		return;
 	}
@@ -943,6 +825,54 @@ struct temp_mm *this_cpu_temp_mm(struct temp_mm_percpu *set)
 	lockdep_assert_preemption_disabled();
 
 	return *this_cpu_ptr(set->instance);
+}
+
+/**
+ * temp_mm_alloc_root - allocate a page table with a window that its owner fills
+ * @name: for messages; not copied
+ * @tables: where to store the addresses of @nr PMD tables, which are empty
+ * @nr: number of PMD tables, at least 1
+ * @addr: where to store the address of the window, aligned to %PUD_SIZE
+ *
+ * The window is what the PMD tables map, one after the other, at an address that is
+ * random for each boot.  The owner fills the tables, with leaves that are neither global
+ * nor user nor executable, or with page tables of such leaves.  A new entry works right
+ * away.  After an entry was removed the owner waits, by synchronize_rcu(), for those who
+ * have the window open, before the memory is used for something else.
+ *
+ * All CPUs can have the page table loaded at the same time.  It is never freed.
+ *
+ * Context: Process context; sleeps.
+ *
+ * Return: what use_temporary_root() is to be called with, or 0 if memory is short.
+ */
+unsigned long temp_mm_alloc_root(const char *name, pmd_t **tables, unsigned int nr,
+				 unsigned long *addr)
+{
+	/* Not the first PUD entry, so that a stray access to a stale LDT alias faults. */
+	u32 index = get_random_u32_inclusive(1, TEMP_MM_SIZE / PUD_SIZE - nr);
+	struct temp_mm *t = temp_mm_new(name, TEMP_MM_BASE + index * PUD_SIZE);
+	unsigned int i;
+
+	if (!t)
+		return 0;
+
+	for (i = 0; i < nr; i++) {
+		if (pg_table_populate(&t->tables, t->addr + i * PUD_SIZE, PG_LEVEL_2M)) {
+			temp_mm_delete(t);
+			return 0;
+		}
+		tables[i] = pmd_off(t->mm, t->addr + i * PUD_SIZE);
+	}
+	t->pmd = tables[0];
+	/* Nobody can map, use or free it. */
+	t->state = TEMP_MM_BUSY;
+	*addr = t->addr;
+
+	atomic_long_inc(&temp_mm_stats.instances);
+	atomic_long_add(temp_mm_size(t), &temp_mm_stats.bytes);
+
+	return t->cr3;
 }
 
 static int temp_mm_stats_show(struct seq_file *m, void *unused)

@@ -13,6 +13,7 @@
 /* Where a temporary mm is loaded and left, what writes through one, and what is called in between. */
 static const char * const open_to_probes[] = {
 	"use_temporary_mm", "unuse_temporary_mm", "use_temporary_mm_irqs_off", "unuse_temporary_mm_irqs_off",
+	"use_temporary_root", "unuse_temporary_root",
 	"switch_mm_irqs_off", "temporary_mm_loaded", "temp_mm_write", "text_poke", "text_poke_bp_batch",
 	"__wr_store", "__wr_copy", "wr_begin", "wr_end", "wr_relax", "wr_memcpy", "__wr_cache_alloc", "wr_cache_free",
 	"prlist_add_rcu", "pmalloc", "asi_map", "asi_unmap", "asi_create", "asi_destroy", "pg_table_share", "pg_table_unmap",

@@ -235,10 +235,10 @@ class Judge(unittest.TestCase):
     # What meets every bar, of the patched kernel.
     GOOD = {
         "text_poke_1": count(789, 2), "getppid": count(100), "temp_mm_switch": count(300, 2),
-        "temp_mm_write_8": count(789, 2), "set_memory_pair": count(8000), "wr_assign_8": count(400, 2),
-        "wr_batch_16": count(600, 2), "wr_cache_alloc_64": count(500, 2),
-        "wr_cache_free_64": count(500, 1), "prlist_add": count(500, 2), "prlist_add_rcu": count(500, 2),
-        "pratomic_inc": count(440, 2), "read_list_1000": count(5000), "read_list_1000_plain": count(5000),
+        "temp_mm_write_8": count(789, 2), "set_memory_pair": count(4400), "wr_assign_8": count(220, 2),
+        "wr_batch_16": count(440, 2), "wr_cache_alloc_64": count(480, 2),
+        "wr_cache_free_64": count(480, 1), "prlist_add": count(500, 2), "prlist_add_rcu": count(500, 2),
+        "pratomic_inc": count(242, 2), "read_list_1000": count(5000), "read_list_1000_plain": count(5000),
         "ima_measure": count(1100, 2), "ima_lookup": count(1011, nops=1), "ima_lookup_table": count(1002),
         "ima_read_list": count(1010), "ima_read_list_binary": count(1010),
         "asi_enter_exit": count(150, 2), "irq_outside": count(900, nops=30), "irq_in_domain": count(1000, 2),
@@ -307,9 +307,9 @@ class Judge(unittest.TestCase):
         self.misses([("temp_mm_percpu_bytes", "bytes")], sizes={"temp_mm_percpu_bytes": {"bytes": 40961}})
 
     def test_bar_that_is_another_row(self):
-        self.misses([("wr_assign_8", "instructions_median")], set_memory_pair=count(7999))
-        self.misses([("wr_batch_16", "instructions_median")], wr_batch_16=count(601, 2))
-        self.misses([("pratomic_inc", "instructions_median")], pratomic_inc=count(441, 2))
+        self.misses([("wr_assign_8", "instructions_median")], set_memory_pair=count(4399))
+        self.misses([("wr_batch_16", "instructions_median")], wr_batch_16=count(441, 2))
+        self.misses([("pratomic_inc", "instructions_median")], pratomic_inc=count(243, 2))
         self.misses([("footprint_100k_64", "bytes"), ("footprint_100k_64", "splits")],
                     sizes={"footprint_100k_64": {"bytes": 6800001, "splits": 1}})
 
@@ -325,8 +325,8 @@ class Judge(unittest.TestCase):
     def test_bar_that_is_a_row_of_another_machine(self):
         bar = next(bar for bar in bench.BARS if bar.at)
         self.assertEqual(bar.text(), "instructions_median == 1 x wr_assign_8 on tcg, 1 CPU, pti=off, asi=off")
-        for figure in (399, 401):
-            found = self.missed(wr_assign_8=count(figure, 2), wr_batch_16=count(590, 2), pratomic_inc=count(430, 2),
+        for figure in (219, 221):
+            found = self.missed(wr_assign_8=count(figure, 2), wr_batch_16=count(430, 2), pratomic_inc=count(240, 2),
                                 only=bench.FOUR, set_memory_pair=count(9000))
             self.assertIn(bench.FOUR, found[("wr_assign_8", "instructions_median")])
         # One machine less is a bar that is missed where it is compared with it.
@@ -341,7 +341,7 @@ class Judge(unittest.TestCase):
 
     def test_base_row_is_no_other_row(self):
         bar = next(bar for bar in bench.BARS if bar.bench == "wr_batch_16")
-        self.assertEqual(bar.text(), "instructions_median <= 1.5 x wr_assign_8")
+        self.assertEqual(bar.text(), "instructions_median <= 2 x wr_assign_8")
         self.assertEqual(bench.BARS[0].text(), "instructions_median <= 1.05 x base's text_poke_1")
 
     def test_nothing_is_not_little(self):
@@ -352,7 +352,7 @@ class Judge(unittest.TestCase):
             self.assertFalse(bar.met(-1, 100), bar)
         self.misses([("ima_footprint_10k", "bytes")], sizes={"ima_footprint_10k": {"bytes": 0}})
         self.misses([("ima_footprint_10k", "bytes")], base_sizes={"ima_footprint_10k": {"bytes": 0}})
-        self.misses([("wr_cache_free_64", "cr3_writes")], wr_cache_free_64=count(500, 0))
+        self.misses([("wr_cache_free_64", "cr3_writes")], wr_cache_free_64=count(480, 0))
         self.misses([("asi_enter_exit", "instructions_median")], asi_enter_exit=count(0, 2))
 
     def test_missing_row_is_a_miss(self):
@@ -383,7 +383,7 @@ class Judge(unittest.TestCase):
             if bar.bench in bench.SWITCHES + bench.WRITES and not bar.at:
                 self.assertEqual({machine for machine in runs if machine.emulator == "tcg"}, set(bar.machines), bar)
         pairs = Counter(machine for bar in bench.BARS for machine in bar.machines)
-        self.assertEqual([pairs[machine] for machine in bench.MACHINES], [30, 12, 15, 6, 10, 5, 0, 3])
+        self.assertEqual([pairs[machine] for machine in bench.MACHINES], [32, 12, 15, 6, 10, 5, 0, 3])
 
 
 class Table(unittest.TestCase):

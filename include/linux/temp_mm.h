@@ -35,6 +35,7 @@
 struct temp_mm {
 	/* private: */
 	struct mm_struct	*mm;
+	unsigned long		cr3;		/* for use_temporary_root() */
 	struct mm_struct	*prev;		/* in use: the mm to go back to */
 	struct task_struct	*user;		/* in use: caller of temp_mm_use() */
 	const char		*name;
@@ -48,7 +49,6 @@ struct temp_mm {
 	unsigned int		nr_pages;	/* most pages that can be mapped */
 	unsigned int		nr_mapped;	/* pages that were mapped last */
 	int			state;		/* see enum temp_mm_state */
-	bool			shared;		/* has the tables of another instance */
 	struct pg_table		tables;		/* owner of the tables below mm->pgd */
 };
 
@@ -91,7 +91,6 @@ static inline void *class_temp_mm_lock_ptr(class_temp_mm_t *t)
 struct temp_mm_percpu {
 	/* private: */
 	struct temp_mm		*__percpu *instance;
-	struct temp_mm		*shared;	/* owner of shared tables, or NULL */
 	const char		*name;
 	unsigned int		nr_pages;
 	struct hlist_node	node;
@@ -135,11 +134,10 @@ struct temp_mm_stats {
 extern struct temp_mm_stats temp_mm_stats;
 
 int __must_check temp_mm_percpu_init(struct temp_mm_percpu *set);
-int __must_check temp_mm_percpu_init_shared(struct temp_mm_percpu *set, pmd_t **tables,
-					    unsigned int nr, unsigned long *addr);
-void temp_mm_percpu_changed(struct temp_mm_percpu *set);
 void temp_mm_percpu_exit(struct temp_mm_percpu *set);
 struct temp_mm *this_cpu_temp_mm(struct temp_mm_percpu *set);
+unsigned long __must_check temp_mm_alloc_root(const char *name, pmd_t **tables,
+					      unsigned int nr, unsigned long *addr);
 bool temp_mm_readable(const void *src, size_t len);
 
 #endif /* CONFIG_TEMP_MM */

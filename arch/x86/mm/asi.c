@@ -375,13 +375,15 @@ int asi_set_pg_table(struct asi *asi, struct pg_table *pgt)
 /*
  * Is the loaded mm current->active_mm, which for a kernel thread is the one that it
  * borrows, or init_mm?  A temporary mm is neither.  Lazy TLB mode does not matter,
- * because a domain maps no user memory.
+ * because a domain maps no user memory.  A window that leaves the loaded mm alone, of a
+ * batch of writes to protected memory, sets TIF_TEMP_MM.
  */
 static __always_inline bool asi_mm_ok(void)
 {
 	struct mm_struct *mm = raw_cpu_read(cpu_tlbstate.loaded_mm);
 
-	return mm == current->active_mm || mm == &init_mm;
+	return (mm == current->active_mm || mm == &init_mm) &&
+		!(READ_ONCE(current_thread_info()->flags) & _TIF_TEMP_MM);
 }
 
 /*
@@ -443,8 +445,9 @@ static __always_inline bool asi_is_ready(struct asi *asi, struct asi_session *se
  * Context: Process context.
  *
  * Return: 0; or with nothing changed, -EINVAL if @asi is NULL, -EBUSY if the task has a
- * session, -EPERM in an interrupt or with a temporary mm loaded, -ENOENT if @asi does not
- * map the stack of the task, -ECANCELED if @asi is being destroyed.
+ * session, -EPERM in an interrupt, with a temporary mm loaded, or in a window that was
+ * lent, as in a batch of writes to protected memory; -ENOENT if @asi does not map the
+ * stack of the task, -ECANCELED if @asi is being destroyed.
  */
 noinstr int asi_enter(struct asi *asi)
 {

@@ -75,7 +75,6 @@ static bool prmem_is_mapped(unsigned long pfn, unsigned long nr)
 /* A walk of one page table. */
 struct prmem_walk {
 	struct prmem_check *found;
-	struct mm_struct *mm;	/* NULL if it is not the root of one */
 	const pgd_t *root;
 };
 
@@ -87,21 +86,6 @@ static void prmem_violation(struct prmem_walk *w, unsigned long *count,
 		w->found->addr = addr;
 	}
 	++*count;
-}
-
-/* Is this an mm that windows are made of? */
-static bool prmem_is_writer(const struct mm_struct *mm)
-{
-	unsigned int cpu;
-
-	for_each_possible_cpu(cpu) {
-		const struct temp_mm *t = *per_cpu_ptr(prmem_mms.instance, cpu);
-
-		if (t && t->mm == mm)
-			return true;
-	}
-
-	return prmem_mms.shared && mm == prmem_mms.shared->mm;
 }
 
 /* What each CPU has in CR3 while the machine is stopped, and how many have said so. */
@@ -126,7 +110,7 @@ static bool prmem_is_loaded(const pgd_t *root)
  */
 static bool prmem_is_closed_window(struct prmem_walk *w)
 {
-	return w->mm && prmem_is_writer(w->mm) && !prmem_is_loaded(w->root);
+	return __pa(w->root) == (prmem_cr3 & CR3_ADDR_MASK) && !prmem_is_loaded(w->root);
 }
 
 /* Is this the view of a pool that is not protected yet, and so rightly writable? */
@@ -204,9 +188,9 @@ static void prmem_walk_entry(struct prmem_walk *w, pte_t entry, unsigned int shi
 
 /* Walk a page table, but for what it shares with @done, which has been walked. */
 static void prmem_walk_root(struct prmem_check *found, const pgd_t *root,
-			    struct mm_struct *mm, const pgd_t *done)
+			    const pgd_t *done)
 {
-	struct prmem_walk w = { .found = found, .mm = mm, .root = root };
+	struct prmem_walk w = { .found = found, .root = root };
 	unsigned int i;
 
 	found->tables++;
@@ -240,14 +224,14 @@ static void prmem_walk_user_root(struct prmem_check *found, pgd_t *kernel,
 	if (!atomic_read(&mm->mm_users))
 		return;
 
-	/* No mm is passed, because a window in this table is a violation in any case. */
-	prmem_walk_root(found, kernel_to_user_pgdp(kernel), NULL, done);
+	/* A window in this table is a violation in any case: it has another root. */
+	prmem_walk_root(found, kernel_to_user_pgdp(kernel), done);
 #endif
 }
 
 static void prmem_walk_pg_table(const struct pg_table *pgt, void *found)
 {
-	prmem_walk_root(found, pgt->root, NULL, init_mm.pgd);
+	prmem_walk_root(found, pgt->root, init_mm.pgd);
 }
 
 /*
@@ -269,28 +253,28 @@ static int prmem_walk_all(void *data)
 
 	/* Nobody protects any memory while the machine stands still. */
 	prmem_find_places();
-	prmem_walk_root(found, init_mm.pgd, &init_mm, NULL);
+	prmem_walk_root(found, init_mm.pgd, NULL);
 	prmem_walk_user_root(found, init_mm.pgd, &init_mm);
 
 	list_for_each_entry(ptdesc, &pgd_list, pt_list) {
 		struct mm_struct *mm = ptdesc->pt_mm;
 		pgd_t *pgd = ptdesc_address(ptdesc);
 
-		prmem_walk_root(found, pgd, mm, init_mm.pgd);
+		prmem_walk_root(found, pgd, init_mm.pgd);
 		prmem_walk_user_root(found, pgd, mm);
 	}
 
 #ifdef CONFIG_EFI
 	/* Not on the list; it is never loaded in user space. */
 	if (efi_mm.pgd)
-		prmem_walk_root(found, efi_mm.pgd, &efi_mm, init_mm.pgd);
+		prmem_walk_root(found, efi_mm.pgd, init_mm.pgd);
 #endif
 
 	pg_table_for_each(prmem_walk_pg_table, found);
 
 	/* The page table that a CPU loads first when it is started. */
 	if (real_mode_header)
-		prmem_walk_root(found, __va(real_mode_header->trampoline_pgd), NULL,
+		prmem_walk_root(found, __va(real_mode_header->trampoline_pgd),
 				init_mm.pgd);
 
 	return 0;

@@ -22,11 +22,15 @@
 
 #include <asm/asi.h>
 #include <asm/debugreg.h>
+#include <asm/desc.h>
 #include <asm/e820/types.h>
 #include <asm/paravirt.h>
 #include <asm/sections.h>
 #include <asm/temp_mm.h>
+#include <asm/temp_root.h>
 #include <asm/tlbflush.h>
+
+#include <trace/events/tlb.h>
 
 DEFINE_PER_CPU(unsigned long, temporary_mm_opener);
 
@@ -123,6 +127,8 @@ static struct mm_struct *temp_mm_home(void)
 static noinline __cold void temp_mm_load_init(void)
 {
 	this_cpu_write(cpu_tlbstate.loaded_mm, &init_mm);
+	/* Of the mm that was loaded, which nobody unloads. */
+	clear_LDT();
 	load_cr3(swapper_pg_dir);
 	initialize_tlbstate_and_flush();
 	if (read_cr3_pa() != __pa_symbol(swapper_pg_dir))
@@ -146,6 +152,157 @@ static noinline __cold void temp_mm_escape(struct mm_struct *home)
 	switch_mm_irqs_off(NULL, home, current);
 	if (read_cr3_pa() != root)
 		temp_mm_load_init();
+}
+
+/*
+ * Is a window of this CPU open?  CR3 tells, which can't be forged: it has the root of a
+ * window if it has neither that of the kernel, nor that of the mm which the task has, or
+ * which a kernel thread holds lazily.  The caller has left the domain of the task.
+ */
+static bool temp_mm_any_open(void)
+{
+	struct mm_struct *active = current->active_mm;
+	unsigned long root = read_cr3_pa();
+
+	if (root == __pa_symbol(swapper_pg_dir) || root == __pa(temp_mm_home()->pgd))
+		return false;
+
+	return root != __pa(active->pgd) || mm_is_temporary(active);
+}
+
+/**
+ * temporary_root_loaded - is this CPU in a window of use_temporary_root()?
+ *
+ * It is if a window is open, and CR3 has not the root of the mm that is loaded.
+ *
+ * Context: Any but NMI; the answer is stable while preemption is off.
+ *
+ * Return: true if so.
+ */
+bool temporary_root_loaded(void)
+{
+	struct mm_struct *mm;
+
+	/* A domain need not map the mms that are looked at. */
+	if (asi_restricted())
+		return false;
+
+	mm = this_cpu_read(cpu_tlbstate.loaded_mm);
+	if (mm != LOADED_MM_SWITCHING && temporary_mm_is_loaded(mm))
+		return false;
+
+	return temp_mm_any_open();
+}
+
+/* For unuse_temporary_root(): what it is to return to is the window itself. */
+static noinline __cold void temp_mm_escape_root(void)
+{
+	temp_mm_forged("the page table to go back to");
+	temp_mm_escape(temp_mm_home());
+}
+
+/**
+ * use_temporary_root - load a page table on this CPU
+ * @cr3: the physical address of its root, with the encryption bit if there is one
+ *
+ * PCID 0 is for such page tables and for load_cr3() only.  It is never loaded without a
+ * flush, so nothing that the TLB has of an earlier window is used in this one: who takes
+ * something away from the page table only has to wait until no CPU has it loaded.
+ *
+ * No hardware breakpoint fires on this CPU until unuse_temporary_root().
+ *
+ * Uses nest like function calls, with different page tables, also within
+ * use_temporary_mm().  The other way round, use_temporary_mm() ends them for good.
+ *
+ * Context: Interrupts off until unuse_temporary_root(), any but NMI; on the page table of
+ * an mm, or in another window.
+ *
+ * Return: what to pass to unuse_temporary_root().
+ */
+unsigned long use_temporary_root(unsigned long cr3)
+{
+	unsigned long prev;
+
+	lockdep_assert_irqs_disabled();
+	/* Here, so that what is attached to it does not run in the window. */
+	trace_tlb_flush(TLB_FLUSH_ON_TASK_SWITCH, TLB_FLUSH_ALL);
+	prev = __read_cr3();
+
+	/*
+	 * The window counts in preempt_count(), also in a kernel where preempt_disable()
+	 * counts nothing: schedule() and do_exit() find by it that there is a window to
+	 * close.
+	 */
+	preempt_count_inc();
+	barrier();
+
+	/* Those who install a breakpoint have to interrupt this CPU, so they wait. */
+	if (hw_breakpoint_active())
+		set_debugreg(DR7_FIXED_1, 7);
+
+	write_cr3(cr3);
+
+	return prev;
+}
+
+/**
+ * unuse_temporary_root - go back to the page table that was loaded before
+ * @cr3: what use_temporary_root() was called with
+ * @prev: what use_temporary_root() has returned, which is the value that CR3 had
+ * @flush: interrupts have been on in between, so that a flush was perhaps missed
+ *
+ * What the TLB has of the PCID in @prev is kept if nothing but an NMI can have come in
+ * between.  If its handler has flushed a kernel address, by flush_tlb_one_kernel(), that
+ * was for the PCID of the window, and cpu_tlbstate.invalidate_other says that the other
+ * ones have it still to come.
+ *
+ * If @prev has the root of @cr3, somebody has overwritten it.  The task goes on with its
+ * own mm then.  If CR3 is not @cr3 any more, the window was closed by somebody else, see
+ * temp_mm_end_root(), and CR3 is left alone.
+ *
+ * Context: That of use_temporary_root().
+ */
+void unuse_temporary_root(unsigned long cr3, unsigned long prev, bool flush)
+{
+	if (unlikely(__read_cr3() != cr3))
+		goto out;
+
+	if (unlikely(!((cr3 ^ prev) & CR3_ADDR_MASK))) {
+		temp_mm_escape_root();
+	} else if (!(prev & X86_CR3_PCID_MASK) || flush ||
+		   __this_cpu_read(cpu_tlbstate.invalidate_other)) {
+		write_cr3(prev);
+	} else {
+		write_cr3(prev | CR3_NOFLUSH);
+		/* An NMI may have come between the look and the write. */
+		if (unlikely(__this_cpu_read(cpu_tlbstate.invalidate_other)))
+			write_cr3(prev);
+	}
+
+out:
+	/* An outer window wants the breakpoints to stay off. */
+	if (hw_breakpoint_active() && !temporary_mm_loaded() && !temporary_root_loaded())
+		set_debugreg(__this_cpu_read(cpu_dr7), 7);
+
+	/* Need not be preempt_enable(): with interrupts off nothing can preempt here. */
+	barrier();
+	preempt_count_dec();
+}
+
+/*
+ * use_temporary_mm() in a window of use_temporary_root(), for example by the EFI variables
+ * of pstore after an oops in a write.  That window is closed for good: whoever has opened
+ * it finds by CR3 that it is closed.  A batch that goes on after that is a bug, and ends
+ * with interrupts and preemption off.
+ */
+static noinline __cold void temp_mm_end_root(void)
+{
+	atomic_long_inc(&temp_mm_stats.left);
+	printk_deferred("temp_mm: %s[%d] loads an mm in a window; the window is closed\n",
+			current->comm, current->pid);
+	clear_thread_flag(TIF_TEMP_MM);
+	__this_cpu_write(temporary_mm_opener, 0);
+	temp_mm_escape(temp_mm_home());
 }
 
 /*
@@ -278,6 +435,9 @@ struct mm_struct *use_temporary_mm_irqs_off(struct mm_struct *temp)
 
 	lockdep_assert_irqs_disabled();
 	temp_mm_suspend();
+	if (unlikely(!temporary_mm_is_loaded(this_cpu_read(cpu_tlbstate.loaded_mm))) &&
+	    temporary_root_loaded())
+		temp_mm_end_root();
 	VM_WARN_ON_ONCE(!mm_is_temporary(temp));
 	VM_WARN_ON_ONCE(!cpumask_empty(mm_cpumask(temp)));
 
@@ -427,33 +587,17 @@ void unuse_temporary_mm(struct mm_struct *temp, struct mm_struct *prev)
 	unuse_temporary_mm_irqs_off(temp, prev);
 }
 
-/*
- * Does temp_mm_leave() have to close a window?  CR3 tells, which can't be forged: it has
- * the root of a window if it has neither that of the kernel, nor that of the mm which the
- * task has, or which a kernel thread holds lazily.  In a domain CR3 has the root of the
- * domain, and no window is open; that the task is in one is believed only as long as no
- * temporary mm is said to be loaded.
- */
-static bool temp_mm_any_open(void)
-{
-	struct mm_struct *active = current->active_mm;
-	unsigned long root = read_cr3_pa();
-
-	if (root == __pa_symbol(swapper_pg_dir) || root == __pa(temp_mm_home()->pgd))
-		return false;
-
-	if (asi_restricted() && !temporary_mm_loaded())
-		return false;
-
-	return root != __pa(active->pgd) || mm_is_temporary(active);
-}
-
 /* Leave all windows of this CPU, for temp_mm_leave(). */
 static void temp_mm_close_all(void)
 {
 	struct mm_struct *home = temp_mm_home();
 
 	__this_cpu_write(temp_mm_nested, 0);
+	if (temporary_root_loaded()) {
+		temp_mm_escape(home);
+		return;
+	}
+
 	/*
 	 * Forged, or left there by a switch that has not come to its end.  Nothing says
 	 * whose window it is then, so this CPU stays in the mm_cpumask() of that window.
@@ -488,8 +632,8 @@ static const char * const temp_mm_leaves[TEMP_MM_NR_LEAVES] = {
  */
 void temp_mm_leave(enum temp_mm_leave how)
 {
+	bool open, restricted = asi_suspend();
 	unsigned long opener;
-	bool open;
 
 	scoped_guard(irqsave) {
 		open = temp_mm_any_open();
@@ -502,6 +646,7 @@ void temp_mm_leave(enum temp_mm_leave how)
 				set_debugreg(__this_cpu_read(cpu_dr7), 7);
 		}
 	}
+	asi_resume(restricted && !open);
 	if (!open)
 		return;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of what tells which mm a CPU or a task has: it is in ordinary memory.
- * Somebody writes to it, and no window stays open, and none is opened by that.
+ * KUnit tests of what tells which mm a CPU or a task has, and what CR3 was before a
+ * window: that is in ordinary memory.  Somebody writes to it, and no window stays open,
+ * and none is opened by that.
  *
  * With CONFIG_DEBUG_VM switch_mm_irqs_off() warns about some of it, so those cases need
  * test_prmem_forged.provoke=1 then.
@@ -36,7 +37,7 @@ module_param(provoke, bool, 0444);
 /* What a case runs on: a CPU with interrupts off, whose mm is init_mm. */
 struct forged {
 	struct kunit *test;
-	struct mm_struct *own, *others;	/* of the windows of this CPU and of another one */
+	struct mm_struct *window;	/* what the root of the window belongs to */
 	struct prmem_test_obj *obj;
 	void *alias;
 	unsigned long flags;
@@ -49,14 +50,13 @@ struct forged {
 struct outcome {
 	int err;
 	bool left;		/* CR3 is not what it was */
-	bool believed;		/* loaded_mm is not what it was */
 	bool writes;		/* through the window */
 	long forged;
 };
 
-static struct mm_struct *window_of(int cpu)
+static struct mm_struct *window_mm(void)
 {
-	return (*per_cpu_ptr(prmem_mms.instance, cpu))->mm;
+	return virt_to_ptdesc(__va(prmem_cr3 & CR3_ADDR_MASK))->pt_mm;
 }
 
 static void forged_begin(struct kunit *test, struct forged *f)
@@ -67,8 +67,7 @@ static void forged_begin(struct kunit *test, struct forged *f)
 	f->obj = x->obj;
 	f->alias = prmem_test_alias(x->obj);
 	migrate_disable();
-	f->own = window_of(raw_smp_processor_id());
-	f->others = window_of(prmem_test_other_cpu());
+	f->window = window_mm();
 	local_irq_save(f->flags);
 	/* A lazily held mm is not there any more after the first write. */
 	if (wr_assign(f->obj->q, OLD) || this_cpu_read(cpu_tlbstate.loaded_mm) != &init_mm)
@@ -89,19 +88,17 @@ static struct outcome forged_outcome(struct forged *f, int err)
 	struct outcome o = {
 		.err = err,
 		.left = read_cr3_pa() != f->root,
-		.believed = this_cpu_read(cpu_tlbstate.loaded_mm) != &init_mm,
 		.writes = prmem_test_writes(f->alias),
 		.forged = atomic_long_read(&temp_mm_stats.forged) - f->was_forged,
 	};
 
-	if (o.left || o.believed) {
+	if (o.left || this_cpu_read(cpu_tlbstate.loaded_mm) != &init_mm) {
 		forge(&init_mm);
 		load_cr3(swapper_pg_dir);
 		initialize_tlbstate_and_flush();
-		cpumask_clear_cpu(smp_processor_id(), mm_cpumask(f->own));
-		cpumask_clear_cpu(smp_processor_id(), mm_cpumask(f->others));
 	}
 	this_cpu_ptr(&prmem_batch)->depth = 0;
+	clear_thread_flag(TIF_TEMP_MM);
 	preempt_count_set(f->count);
 	f->was_forged = atomic_long_read(&temp_mm_stats.forged);
 
@@ -123,7 +120,6 @@ static void expect_closed(struct kunit *test, const struct outcome *o, long forg
 {
 	KUNIT_EXPECT_EQ_MSG(test, o->err, 0, "%s", what);
 	KUNIT_EXPECT_FALSE_MSG(test, o->left, "%s", what);
-	KUNIT_EXPECT_FALSE_MSG(test, o->believed, "%s", what);
 	KUNIT_EXPECT_FALSE_MSG(test, o->writes, "%s", what);
 	KUNIT_EXPECT_EQ_MSG(test, o->forged, forged, "%s", what);
 }
@@ -131,7 +127,7 @@ static void expect_closed(struct kunit *test, const struct outcome *o, long forg
 /* One word is written, once.  All of these are on this CPU, so nothing is a race. */
 static void prmem_test_forged_loaded_mm(struct kunit *test)
 {
-	struct outcome before, inside, others, window;
+	struct outcome before, inside, batch, outside, window;
 	struct page *page = alloc_page(GFP_KERNEL);
 	struct temp_mm *t = temp_mm_alloc(1, "prmem_forged");
 	struct forged f;
@@ -145,41 +141,84 @@ static void prmem_test_forged_loaded_mm(struct kunit *test)
 	if (!f.obj)
 		goto end;
 
-	/* The write goes back to what is said to be loaded. */
-	forge(f.others);
+	/* A write asks CR3 only. */
+	forge(f.window);
 	before = forged_outcome(&f, wr_assign(f.obj->q, NEW));
 
-	/* The close finds that there is nothing to close. */
 	err = wr_begin();
 	err |= wr_assign(f.obj->q, NEW + 1);
-	forge(&init_mm);
+	forge(f.window);
 	wr_end();
 	inside = forged_outcome(&f, err);
 
-	/* The window of this CPU is taken for another one. */
+	forge(f.window);
 	err = wr_begin();
-	forge(f.others);
+	forge(&init_mm);
 	wr_end();
-	others = forged_outcome(&f, err);
+	batch = forged_outcome(&f, err);
 
+	/* A window goes back to what is said to be loaded. */
+	forge(f.window);
+	err = temp_mm_use(t);
+	temp_mm_unuse(t);
+	outside = forged_outcome(&f, err);
+
+	/* The close finds that there is nothing to close. */
 	err = temp_mm_use(t);
 	forge(&init_mm);
+	err |= wr_assign(f.obj->q, NEW + 2);
 	temp_mm_unuse(t);
 	window = forged_outcome(&f, err);
 	cpumask_clear(mm_cpumask(t->mm));
-	clear_thread_flag(TIF_TEMP_MM);
 end:
 	forged_end(&f);
 	if (f.obj) {
-		expect_closed(test, &before, 1, "before a write");
-		expect_closed(test, &inside, 1, "in a batch");
-		expect_closed(test, &others, 1, "in a batch, another window");
+		expect_closed(test, &before, 0, "before a write");
+		expect_closed(test, &inside, 0, "in a batch");
+		expect_closed(test, &batch, 0, "before a batch");
+		expect_closed(test, &outside, 1, "before a window");
 		expect_closed(test, &window, 1, "in a window");
-		KUNIT_EXPECT_EQ(test, f.obj->q, NEW + 1);
+		KUNIT_EXPECT_EQ(test, f.obj->q, NEW + 2);
 	}
 	temp_mm_unmap(t);
 	temp_mm_free(t);
 	__free_page(page);
+}
+
+/* What CR3 is to be at the end of a window is on the stack, or in the state of a batch. */
+static void prmem_test_forged_return(struct kunit *test)
+{
+	struct outcome o, end, relax;
+	struct prmem_window w;
+	struct forged f;
+	int err;
+
+	forged_begin(test, &f);
+	if (!f.obj)
+		goto end;
+	err = prmem_open(&w);
+	w.prev = prmem_cr3;
+	prmem_close(&w);
+	o = forged_outcome(&f, err);
+
+	/* As if the window had been open before the batch. */
+	err = wr_begin();
+	this_cpu_ptr(&prmem_batch)->window.prev = 0;
+	wr_end();
+	end = forged_outcome(&f, err);
+
+	err = wr_begin();
+	this_cpu_ptr(&prmem_batch)->window.prev = 0;
+	wr_relax();
+	wr_end();
+	relax = forged_outcome(&f, err);
+end:
+	forged_end(&f);
+	if (f.obj) {
+		expect_closed(test, &o, 1, "return");
+		expect_closed(test, &end, 1, "end of a batch");
+		expect_closed(test, &relax, 1, "wr_relax()");
+	}
 }
 
 /*
@@ -198,20 +237,17 @@ static void forged_sleep(struct kunit *test, bool mark)
 	err = wr_begin();
 	err |= wr_assign(f.obj->q, NEW);
 	if (mark)
-		__clear_bit(MM_CONTEXT_TEMPORARY, &f.own->context.flags);
+		__clear_bit(MM_CONTEXT_TEMPORARY, &f.window->context.flags);
 	else
 		forge(LOADED_MM_SWITCHING);
 	temp_mm_leave(TEMP_MM_SLEEPS);
 	if (mark)
-		mm_set_temporary(f.own);
+		mm_set_temporary(f.window);
 	o = forged_outcome(&f, err);
-	/* If nothing says any more whose window it was, this CPU stays in the mask. */
-	if (!mark)
-		cpumask_clear_cpu(smp_processor_id(), mm_cpumask(f.own));
 end:
 	forged_end(&f);
 	if (f.obj) {
-		expect_closed(test, &o, !mark, "sleep");
+		expect_closed(test, &o, 0, "sleep");
 		KUNIT_EXPECT_EQ(test, f.obj->q, NEW);
 	}
 }
@@ -226,31 +262,46 @@ static void prmem_test_forged_mark(struct kunit *test)
 	forged_sleep(test, true);
 }
 
-/* Not a window's mm, but one that has the root of a window. */
+/* Not a window's mm, but one that has the root of the window, is to be gone back to. */
 static void prmem_test_forged_root(struct kunit *test)
 {
 	struct temp_mm *t = temp_mm_alloc(1, "prmem_forged");
-	struct outcome o;
+	struct temp_mm *fake = temp_mm_alloc(1, "prmem_forged");
+	struct page *page = alloc_page(GFP_KERNEL);
+	struct outcome write, window;
 	struct forged f;
 	pgd_t *pgd;
+	int err;
 
 	KUNIT_ASSERT_NOT_NULL(test, t);
+	KUNIT_ASSERT_NOT_NULL(test, fake);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(temp_mm_map(t, &page, 1, TEMP_MM_PROT_RW)));
 	forged_begin(test, &f);
 	if (!f.obj)
 		goto end;
-	pgd = t->mm->pgd;
-	t->mm->pgd = f.others->pgd;
-	__clear_bit(MM_CONTEXT_TEMPORARY, &t->mm->context.flags);
-	forge(t->mm);
-	o = forged_outcome(&f, wr_assign(f.obj->q, NEW));
-	cpumask_clear(mm_cpumask(t->mm));
-	mm_set_temporary(t->mm);
-	t->mm->pgd = pgd;
+	pgd = fake->mm->pgd;
+	fake->mm->pgd = f.window->pgd;
+	__clear_bit(MM_CONTEXT_TEMPORARY, &fake->mm->context.flags);
+	forge(fake->mm);
+	write = forged_outcome(&f, wr_assign(f.obj->q, NEW));
+	forge(fake->mm);
+	err = temp_mm_use(t);
+	temp_mm_unuse(t);
+	window = forged_outcome(&f, err);
+	cpumask_clear(mm_cpumask(fake->mm));
+	mm_set_temporary(fake->mm);
+	fake->mm->pgd = pgd;
 end:
 	forged_end(&f);
-	if (f.obj)
-		expect_closed(test, &o, 1, "root");
+	if (f.obj) {
+		expect_closed(test, &write, 0, "write");
+		expect_closed(test, &window, 1, "window");
+	}
+	temp_mm_unmap(t);
 	temp_mm_free(t);
+	temp_mm_free(fake);
+	__free_page(page);
 }
 
 /* Another CPU, which writes what is to be believed there, again and again. */
@@ -280,7 +331,7 @@ struct raced {
 };
 
 /* With interrupts off for RACE_SECONDS, or until NR_LOST races were lost. */
-static void race_round(struct kunit *test, struct raced *all)
+static void race_round(struct kunit *test, struct temp_mm *t, struct raced *all)
 {
 	struct racer r = {};
 	struct outcome o;
@@ -303,8 +354,10 @@ static void race_round(struct kunit *test, struct raced *all)
 			break;
 		if (all->left + atomic_long_read(&temp_mm_stats.forged) - f.was_forged >= NR_LOST)
 			break;
+		err |= temp_mm_use(t);
 		err |= wr_assign(f.obj->q, i);
-		all->marked |= cpumask_test_cpu(r.cpu, mm_cpumask(f.own));
+		temp_mm_unuse(t);
+		all->marked |= cpumask_test_cpu(r.cpu, mm_cpumask(t->mm));
 		if (read_cr3_pa() == f.root)
 			continue;
 		all->left++;
@@ -328,12 +381,21 @@ static void race_round(struct kunit *test, struct raced *all)
 
 static void prmem_test_forged_loaded_mm_racing(struct kunit *test)
 {
+	struct temp_mm *t = temp_mm_alloc(1, "prmem_forged");
+	struct page *page = alloc_page(GFP_KERNEL);
 	struct raced all = {};
 	int round;
 
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(temp_mm_map(t, &page, 1, TEMP_MM_PROT_RW)));
+
 	/* Emulated CPUs take turns: one round has been without a race that was lost. */
 	for (round = 0; round < RACE_ROUNDS && !all.forged && !all.left; round++)
-		race_round(test, &all);
+		race_round(test, t, &all);
+	temp_mm_unmap(t);
+	temp_mm_free(t);
+	__free_page(page);
 
 	KUNIT_EXPECT_TRUE(test, all.started);
 	KUNIT_EXPECT_EQ(test, all.err, 0);
@@ -429,6 +491,7 @@ static int provoked_init(struct kunit *test)
 
 static struct kunit_case prmem_forged_cases[] = {
 	KUNIT_CASE(prmem_test_forged_loaded_mm),
+	KUNIT_CASE(prmem_test_forged_return),
 	KUNIT_CASE(prmem_test_forged_switching),
 	KUNIT_CASE(prmem_test_forged_mark),
 	KUNIT_CASE(prmem_test_forged_task_mm),

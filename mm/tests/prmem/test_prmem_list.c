@@ -767,7 +767,6 @@ static void prmem_test_list_corrupted(struct kunit *test)
 struct corrupted_inside {
 	struct list_test *x;
 	struct temp_mm *t;
-	bool outer;		/* that window is in a batch */
 	int err;
 	int open;		/* that window is, after the batch in it */
 	int closed;
@@ -780,8 +779,6 @@ static int corrupted_inside_thread(void *data)
 	int err = 0;
 
 	preempt_disable();
-	if (c->outer)
-		err = wr_begin();
 	err |= temp_mm_use(c->t);
 	err |= wr_begin();
 	c->err = err ?: prlist_del(&c->x->pr[1]->list);
@@ -790,29 +787,23 @@ static int corrupted_inside_thread(void *data)
 	temp_mm_unuse(c->t);
 	c->closed = 1;
 	preempt_enable();
-	if (c->outer)
-		wr_end();
 	/* Pairs with the wait in prmem_test_list_corrupted_inside(). */
 	smp_store_release(&c->done, 1);
 
 	return 0;
 }
 
-/*
- * A BUG() would end the task with that window open.  So the corruption is reported at the
- * end of a batch around the window, and not at all if there is none.
- */
+/* A BUG() would end the task with that window open, so the corruption is not reported. */
 static void prmem_test_list_corrupted_inside(struct kunit *test)
 {
-	struct corrupted_inside *c = kunit_kzalloc(test, sizeof(*c) * 2, GFP_KERNEL);
+	struct corrupted_inside *c = kunit_kzalloc(test, sizeof(*c), GFP_KERNEL);
 	long left = atomic_long_read(&temp_mm_stats.left);
 	struct list_test *x = test->priv;
 	struct list_head *entry = &x->pr[1]->list, shadow;
 	struct task_struct *task;
 	struct temp_mm *t;
 	struct page *page;
-	bool dies;
-	int i, k;
+	int k;
 
 	if (!provoke)
 		kunit_skip(test, "needs test_prmem_list.provoke=1");
@@ -829,21 +820,17 @@ static void prmem_test_list_corrupted_inside(struct kunit *test)
 	shadow = *entry;
 	KUNIT_EXPECT_EQ(test, wr_assign(entry->prev, &x->pr[5]->list), 0);
 	KUNIT_EXPECT_EQ(test, prlist_init(&x->pr[5]->list), 0);
-	for (i = 0; i < 2; i++) {
-		c[i].x = x;
-		c[i].t = t;
-		c[i].outer = i;
-		dies = c[i].outer && IS_ENABLED(CONFIG_BUG_ON_DATA_CORRUPTION);
-		task = kthread_run(corrupted_inside_thread, &c[i], "prmem_list");
-		KUNIT_ASSERT_FALSE(test, IS_ERR(task));
-		/* Pairs with smp_store_release() in corrupted_inside_thread(). */
-		for (k = 0; k < (dies ? 20 : 500) && !smp_load_acquire(&c[i].done); k++)
-			msleep(20);
-		KUNIT_EXPECT_EQ(test, c[i].err, -EINVAL);
-		KUNIT_EXPECT_TRUE_MSG(test, c[i].open, "outer %d", i);
-		KUNIT_EXPECT_TRUE_MSG(test, c[i].closed, "outer %d", i);
-		KUNIT_EXPECT_EQ_MSG(test, c[i].done, !dies, "outer %d", i);
-	}
+	c->x = x;
+	c->t = t;
+	task = kthread_run(corrupted_inside_thread, c, "prmem_list");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	/* Pairs with smp_store_release() in corrupted_inside_thread(). */
+	for (k = 0; k < 500 && !smp_load_acquire(&c->done); k++)
+		msleep(20);
+	KUNIT_EXPECT_EQ(test, c->err, -EINVAL);
+	KUNIT_EXPECT_EQ(test, c->open, 1);
+	KUNIT_EXPECT_EQ(test, c->closed, 1);
+	KUNIT_EXPECT_EQ(test, c->done, 1);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&temp_mm_stats.left), left);
 	KUNIT_EXPECT_EQ(test, wr_assign(entry->prev, shadow.prev), 0);
 	temp_mm_unmap(t);

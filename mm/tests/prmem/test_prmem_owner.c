@@ -6,6 +6,7 @@
  * All of this is a caller's mistake that the kernel reports, so it needs
  * test_prmem_owner.provoke=1.
  */
+#include <linux/cleanup.h>
 #include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
@@ -14,6 +15,8 @@
 #include <linux/sched.h>
 #include <linux/sched/task.h>
 #include <linux/temp_mm.h>
+
+#include <asm/temp_root.h>
 
 #include "test_prmem.h"
 
@@ -41,7 +44,7 @@ struct owner {
 	int err;
 	int open;			/* it has the window, and is about to leave */
 	int done;
-	int loaded;			/* a temporary mm is loaded after that */
+	int loaded;			/* a window is open after that */
 	int irqs_off;
 	int preempt_count;
 	int reads;			/* of the next task, through the alias */
@@ -50,6 +53,14 @@ struct owner {
 	int next_err;
 	int next_done;
 };
+
+/* Is any window open on this CPU? */
+static bool window_loaded(void)
+{
+	guard(preempt)();
+
+	return temporary_mm_loaded() || temporary_root_loaded();
+}
 
 static int owner_thread(void *data)
 {
@@ -79,7 +90,7 @@ static int owner_thread(void *data)
 		return 0;
 	}
 
-	o->loaded = !!temporary_mm_loaded();
+	o->loaded = window_loaded();
 	o->irqs_off = irqs_disabled();
 	o->preempt_count = preempt_count();
 	if (o->t) {
@@ -102,7 +113,7 @@ static int heir_thread(void *data)
 	int i;
 
 	preempt_disable();
-	o->next_loaded = !!temporary_mm_loaded();
+	o->next_loaded = window_loaded();
 	for (i = 0; i < 200; i++) {
 		o->reads += prmem_test_reads(o->alias);
 		o->writes += prmem_test_writes(o->alias);

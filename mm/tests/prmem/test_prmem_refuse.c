@@ -544,43 +544,6 @@ static void prmem_test_refuse_in_batch(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, x->obj[0]->w, x->before[0].w);
 }
 
-DEFINE_TEMP_MM_PERCPU(prmem_test_set, 1);
-
-/* A set has its instances once and for all, and those that share a window stay. */
-static void prmem_test_refuse_windows(struct kunit *test)
-{
-	long refused = atomic_long_read(&temp_mm_stats.refused[TEMP_MM_BAD_STATE]);
-	long bytes = atomic_long_read(&temp_mm_stats.bytes);
-	struct temp_mm *before[2], *after[2];
-	unsigned long addr = 0;
-	pmd_t *table = NULL;
-	int err;
-
-	KUNIT_ASSERT_EQ(test, temp_mm_percpu_init(&prmem_test_set), 0);
-	migrate_disable();
-	before[0] = *this_cpu_ptr(prmem_test_set.instance);
-	before[1] = *this_cpu_ptr(prmem_mms.instance);
-	err = temp_mm_percpu_init_shared(&prmem_test_set, &table, 1, &addr);
-	temp_mm_percpu_exit(&prmem_mms);
-	after[0] = *this_cpu_ptr(prmem_test_set.instance);
-	after[1] = *this_cpu_ptr(prmem_mms.instance);
-	migrate_enable();
-	/* Should there be no instances any more, there is nothing to exit. */
-	if (after[0])
-		temp_mm_percpu_exit(&prmem_test_set);
-
-	KUNIT_EXPECT_EQ(test, err, -EBUSY);
-	KUNIT_EXPECT_NULL(test, table);
-	KUNIT_EXPECT_EQ(test, addr, 0);
-	KUNIT_EXPECT_NOT_NULL(test, before[0]);
-	KUNIT_EXPECT_PTR_EQ(test, after[0], before[0]);
-	KUNIT_EXPECT_PTR_EQ(test, after[1], before[1]);
-	KUNIT_EXPECT_FALSE(test, hlist_unhashed(&prmem_mms.node));
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&temp_mm_stats.refused[TEMP_MM_BAD_STATE]),
-			refused + 2);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&temp_mm_stats.bytes), bytes);
-}
-
 static struct kunit_case prmem_refuse_cases[] = {
 	KUNIT_CASE(prmem_test_refuse_null),
 	KUNIT_CASE(prmem_test_refuse_range),
@@ -597,7 +560,6 @@ static struct kunit_case prmem_refuse_cases[] = {
 	KUNIT_CASE(prmem_test_refuse_sealed),
 	KUNIT_CASE(prmem_test_refuse_pool_states),
 	KUNIT_CASE(prmem_test_refuse_in_batch),
-	KUNIT_CASE(prmem_test_refuse_windows),
 	KUNIT_CASE(prmem_test_walker_is_clean),
 	{}
 };

@@ -19,6 +19,7 @@
 #include <linux/wr_block.h>
 
 #include <asm/apic.h>
+#include <asm/sections.h>
 #include <asm/tlbflush.h>
 
 #include <trace/events/tlb.h>
@@ -269,9 +270,18 @@ static pte_t *window_entry(const void *p, pgd_t **pgd)
 
 static void prmem_test_window_is_private(struct kunit *test)
 {
+	pgd_t *root = __va(prmem_cr3 & CR3_ADDR_MASK);
 	struct prmem_test *x = test->priv;
 	unsigned long at;
 	int i;
+
+	/* Which page table it is cannot be changed; it has the kernel's half, and no other. */
+	KUNIT_EXPECT_TRUE(test, is_kernel_ro_after_init((unsigned long)&prmem_cr3));
+	for (i = 0; i < PTRS_PER_PGD; i++) {
+		if (i != pgd_index(prmem_base))
+			KUNIT_EXPECT_EQ(test, pgd_val(root[i]), i < PTRS_PER_PGD / 2 ? 0 :
+					pgd_val(init_mm.pgd[i]));
+	}
 
 	for (i = 0; i < TEST_TARGETS; i++) {
 		pgd_t *pgd;
@@ -417,15 +427,14 @@ static void prmem_test_walker_finds_pg_table(struct kunit *test)
 	expect_found(test, "clean again", false, false, false, false);
 }
 
-/* How often this CPU has loaded the mm of its window. */
+/* How often this CPU has opened its window, which flushes: interrupts are off. */
 static struct {
-	unsigned long root;
 	int n;
 } windows;
 
 static void count_window(void *data, int reason, unsigned long pages)
 {
-	if (reason == TLB_FLUSH_ON_TASK_SWITCH && read_cr3_pa() == windows.root)
+	if (reason == TLB_FLUSH_ON_TASK_SWITCH)
 		windows.n++;
 }
 
@@ -477,10 +486,7 @@ static void prmem_test_one_window(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, page);
 	KUNIT_ASSERT_EQ(test, prlist_init(&prmem_test_list), 0);
 	migrate_disable();
-	err = wr_begin();
-	windows.root = read_cr3_pa();
-	wr_end();
-	err |= register_trace_tlb_flush(count_window, NULL);
+	err = register_trace_tlb_flush(count_window, NULL);
 	if (!err) {
 		expect_one_window(test, wr_assign(x->obj->q, 1));
 		expect_one_window(test, wr_assign(x->target[0]->b, 1));
@@ -505,54 +511,61 @@ static void prmem_test_one_window(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, prlist_init(&prmem_test_list), 0);
 }
 
-/* A batch that has a window of somebody else in it, who has a batch in that. */
-static void prmem_test_batch_in_window_in_batch(struct kunit *test)
+/*
+ * A batch in the window of somebody else, who can open no other one in the batch; what
+ * opens and closes a window in one call can be used in both.
+ */
+static void prmem_test_batch_in_window(struct kunit *test)
 {
 	struct temp_mm *t = temp_mm_alloc(1, "prmem_test"), *t2 = temp_mm_alloc(1, "prmem_test");
 	struct page *page = alloc_page(GFP_KERNEL);
-	long refused = prmem_test_refused_all();
 	struct prmem_test *x = test->priv;
-	bool open, off, closed;
-	int err, third;
+	bool open[2], inside, off, closed;
+	u64 *window, *direct, val = NEW;
+	int err, second, write;
 
 	prmem_test_need_protection(test);
 	KUNIT_ASSERT_NOT_NULL(test, t);
 	KUNIT_ASSERT_NOT_NULL(test, t2);
 	KUNIT_ASSERT_NOT_NULL(test, page);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(temp_mm_map(t, &page, 1, TEMP_MM_PROT_RW)));
-	KUNIT_ASSERT_FALSE(test, IS_ERR(temp_mm_map(t2, &page, 1, TEMP_MM_PROT_RW)));
+	direct = page_address(page);
+	*direct = OLD;
+	window = temp_mm_map(t, &page, 1, TEMP_MM_PROT_RW);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(window));
 
-	err = wr_begin();
-	err |= temp_mm_use(t);
+	preempt_disable();
+	err = temp_mm_use(t);
 	err |= wr_begin();
 	err |= wr_assign(x->obj->q, 1);
-	err |= temp_mm_use(t2);
-	third = wr_begin();
-	if (!third)
-		wr_end();
-	temp_mm_unuse(t2);
-	wr_end();
-	temp_mm_unuse(t);
-	open = prmem_test_reads(prmem_test_alias(x->obj));
+	second = temp_mm_use(t2);
+	if (!second)
+		temp_mm_unuse(t2);
+	write = temp_mm_write(t2, direct, &val, sizeof(val));
+	open[0] = prmem_test_reads(prmem_test_alias(x->obj));
+	inside = prmem_test_reads(window);
 	err |= wr_assign(x->obj->l, 2);
 	wr_end();
-	off = irqs_disabled();
 	closed = !prmem_test_reads(prmem_test_alias(x->obj));
+	open[1] = prmem_test_reads(window);
+	temp_mm_unuse(t);
+	off = irqs_disabled();
+	preempt_enable();
 	if (off)
 		local_irq_enable();
-	refused = prmem_test_refused_all() - refused;
 
 	KUNIT_EXPECT_EQ(test, err, 0);
-	KUNIT_EXPECT_EQ(test, third, -EPERM);
-	KUNIT_EXPECT_EQ(test, refused, 1);
-	KUNIT_EXPECT_TRUE(test, open);
+	KUNIT_EXPECT_EQ(test, second, -EPERM);
+	KUNIT_EXPECT_EQ(test, write, 0);
+	KUNIT_EXPECT_EQ(test, *direct, NEW);
+	KUNIT_EXPECT_TRUE(test, open[0]);
+	KUNIT_EXPECT_FALSE(test, inside);
+	KUNIT_EXPECT_TRUE(test, open[1]);
 	KUNIT_EXPECT_FALSE(test, off);
 	KUNIT_EXPECT_TRUE(test, closed);
 	KUNIT_EXPECT_EQ(test, preempt_count(), 0);
 	KUNIT_EXPECT_EQ(test, x->obj->q, 1);
 	KUNIT_EXPECT_EQ(test, x->obj->l, 2);
 	temp_mm_unmap(t);
-	temp_mm_unmap(t2);
 	temp_mm_free(t);
 	temp_mm_free(t2);
 	__free_page(page);
@@ -963,7 +976,7 @@ static struct kunit_case prmem_x86_cases[] = {
 	KUNIT_CASE(prmem_test_walker_finds_window),
 	KUNIT_CASE(prmem_test_walker_finds_pg_table),
 	KUNIT_CASE(prmem_test_one_window),
-	KUNIT_CASE(prmem_test_batch_in_window_in_batch),
+	KUNIT_CASE(prmem_test_batch_in_window),
 	KUNIT_CASE(prmem_test_not_torn),
 	KUNIT_CASE(prmem_test_no_stale_translation),
 	KUNIT_CASE(prmem_test_refuse_nmi),

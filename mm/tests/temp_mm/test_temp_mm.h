@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the two files of temp_mm tests share. */
+/* What the files of temp_mm tests share. */
 #ifndef _LIB_TEST_TEMP_MM_H
 #define _LIB_TEST_TEMP_MM_H
 
@@ -27,5 +27,7 @@ bool temp_mm_test_reads(const void *addr);
 bool temp_mm_test_writes(void *addr);
 bool temp_mm_test_wait(const int *flag);
 int temp_mm_test_other_cpu(void);
+struct mm_struct *temp_mm_test_user_mm(struct kunit *test, unsigned long *addr,
+				       const char *text);
 
 #endif /* _LIB_TEST_TEMP_MM_H */

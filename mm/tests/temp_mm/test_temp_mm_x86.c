@@ -23,6 +23,7 @@
 #include <asm/apic.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
+#include <asm/temp_root.h>
 #include <asm/tlbflush.h>
 
 #include <trace/events/tlb.h>
@@ -30,7 +31,8 @@
 #include "test_temp_mm.h"
 
 /* A fresh user mm with one page at *@addr, or where there is room if it is 0. */
-static struct mm_struct *user_mm(struct kunit *test, unsigned long *addr, const char *text)
+struct mm_struct *temp_mm_test_user_mm(struct kunit *test, unsigned long *addr,
+				       const char *text)
 {
 	unsigned long flags = MAP_ANONYMOUS | MAP_PRIVATE | (*addr ? MAP_FIXED : 0);
 	struct mm_struct *mm = mm_alloc();
@@ -60,7 +62,7 @@ static void temp_mm_test_lazy_tlb(struct kunit *test)
 	struct mm_struct *before, *after;
 	bool was_lazy, is_lazy, in_mask;
 	unsigned long addr = 0;
-	struct mm_struct *mm = user_mm(test, &addr, "user");
+	struct mm_struct *mm = temp_mm_test_user_mm(test, &addr, "user");
 	int err, cpu;
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
@@ -119,7 +121,7 @@ static void temp_mm_test_flush_while_away(struct kunit *test)
 	char c;
 
 	temp_mm_test_need_cpus(test);
-	u.mm = user_mm(test, &u.addr, "user");
+	u.mm = temp_mm_test_user_mm(test, &u.addr, "user");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
 	INIT_WORK_ONSTACK(&u.work, unmapper_fn);
 	migrate_disable();
@@ -148,13 +150,57 @@ static void temp_mm_test_flush_while_away(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, after);
 }
 
+/* A flush of the user mm, by another CPU, waits until the window is closed. */
+static void temp_mm_test_root_flush_waits(struct kunit *test)
+{
+	struct temp_mm_test *x = test->priv;
+	struct unmapper u = {};
+	bool before, inside, after, done;
+	unsigned long cr3, flags;
+	int cpu;
+	char c;
+
+	temp_mm_test_need_cpus(test);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
+	u.mm = temp_mm_test_user_mm(test, &u.addr, "user");
+	INIT_WORK_ONSTACK(&u.work, unmapper_fn);
+	migrate_disable();
+	cpu = temp_mm_test_other_cpu();
+	kthread_use_mm(u.mm);
+
+	preempt_disable();
+	before = !copy_from_user_nofault(&c, (void __user *)u.addr, 1);
+	local_irq_save(flags);
+	cr3 = use_temporary_root(x->t->cr3);
+	queue_work_on(cpu, system_highpri_wq, &u.work);
+	mdelay(50);
+	inside = smp_load_acquire(&u.done);	/* pairs with unmapper_fn() */
+	unuse_temporary_root(x->t->cr3, cr3, false);
+	local_irq_restore(flags);
+	done = temp_mm_test_wait(&u.done);
+	after = !copy_from_user_nofault(&c, (void __user *)u.addr, 1);
+	preempt_enable();
+
+	flush_work(&u.work);
+	destroy_work_on_stack(&u.work);
+	kthread_unuse_mm(u.mm);
+	temp_mm_unmap(x->t);
+	mmput(u.mm);
+	migrate_enable();
+
+	KUNIT_EXPECT_TRUE(test, before);
+	KUNIT_EXPECT_FALSE(test, inside);
+	KUNIT_EXPECT_TRUE(test, done);
+	KUNIT_EXPECT_FALSE(test, after);
+}
+
 /* A task with an LDT that may use RDPMC: neither is there inside, both are after. */
 static void temp_mm_test_ldt_and_rdpmc(struct kunit *test)
 {
 	struct temp_mm_test *x = test->priv;
 	struct ldt_struct ldt = { .nr_entries = 1, .slot = 0 };
 	unsigned long selector[3], pce[3], addr = 0;
-	struct mm_struct *mm = user_mm(test, &addr, "user");
+	struct mm_struct *mm = temp_mm_test_user_mm(test, &addr, "user");
 	int err;
 
 	ldt.entries = (void *)get_zeroed_page(GFP_KERNEL);
@@ -275,6 +321,70 @@ static void temp_mm_test_breakpoints_nested(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dr7[4], dr7[0]);
 	KUNIT_EXPECT_EQ(test, hits[0], 0);
 	KUNIT_EXPECT_EQ(test, hits[1], 1);
+}
+
+static void temp_mm_test_root_breakpoints(struct kunit *test)
+{
+	struct temp_mm *outer = temp_mm_alloc(1, "outer");
+	struct temp_mm_test *x = test->priv;
+	unsigned long dr7[6];
+	struct perf_event *bp;
+	unsigned long cr3, inner, flags;
+	int err, hits;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW));
+	KUNIT_ASSERT_NOT_NULL(test, outer);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, temp_mm_map(outer, x->pages, 1, TEMP_MM_PROT_RW));
+	migrate_disable();
+	bp = watch(smp_processor_id(), false);
+	if (IS_ERR(bp)) {
+		migrate_enable();
+		KUNIT_FAIL_AND_ABORT(test, "no breakpoint: %pe", bp);
+	}
+
+	watched_hits = 0;
+	preempt_disable();
+	dr7[0] = read_dr7();
+	local_irq_save(flags);
+	cr3 = use_temporary_root(x->t->cr3);
+	dr7[1] = read_dr7();
+	WRITE_ONCE(watched, 1);
+	unuse_temporary_root(x->t->cr3, cr3, false);
+	local_irq_restore(flags);
+	dr7[2] = read_dr7();
+	local_irq_save(flags);
+	cr3 = use_temporary_root(x->t->cr3);
+	inner = use_temporary_root(outer->cr3);
+	unuse_temporary_root(outer->cr3, inner, false);
+	dr7[5] = read_dr7();
+	unuse_temporary_root(x->t->cr3, cr3, false);
+	local_irq_restore(flags);
+	err = temp_mm_use(outer);
+	local_irq_save(flags);
+	cr3 = use_temporary_root(x->t->cr3);
+	unuse_temporary_root(x->t->cr3, cr3, false);
+	local_irq_restore(flags);
+	dr7[3] = read_dr7();
+	if (!err)
+		temp_mm_unuse(outer);
+	dr7[4] = read_dr7();
+	hits = READ_ONCE(watched_hits);
+	preempt_enable();
+
+	unregister_hw_breakpoint(bp);
+	migrate_enable();
+	temp_mm_unmap(outer);
+	temp_mm_free(outer);
+	temp_mm_unmap(x->t);
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_NE(test, dr7[0], 0);
+	KUNIT_EXPECT_EQ(test, dr7[1], 0);
+	KUNIT_EXPECT_EQ(test, dr7[2], dr7[0]);
+	KUNIT_EXPECT_EQ(test, dr7[3], 0);
+	KUNIT_EXPECT_EQ(test, dr7[4], dr7[0]);
+	KUNIT_EXPECT_EQ(test, dr7[5], 0);
+	KUNIT_EXPECT_EQ(test, hits, 0);
 }
 
 struct watcher {
@@ -405,7 +515,7 @@ static void temp_mm_test_nmi_inside(struct kunit *test)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, window);
 	memset(&nmi, 0, sizeof(nmi));
 	nmi.object = x->dmem;
-	mm = user_mm(test, &nmi.addr, "user");
+	mm = temp_mm_test_user_mm(test, &nmi.addr, "user");
 	err = register_nmi_handler(NMI_LOCAL, nmi_handler, NMI_FLAG_FIRST, "temp_mm");
 	KUNIT_ASSERT_EQ(test, err, 0);
 	kthread_use_mm(mm);
@@ -443,7 +553,52 @@ static void temp_mm_test_nmi_inside(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, READ_ONCE(x->dmem[0]), OLD);
 }
 
-/* The same with a temporary mm that does have something at the user's address. */
+/* An NMI inside has no user memory, although the user mm counts as loaded. */
+static void temp_mm_test_root_nmi(struct kunit *test)
+{
+	struct temp_mm_test *x = test->priv;
+	struct temp_mm *other = temp_mm_alloc(1, "nmi");
+	u64 *window = temp_mm_map(x->t, x->pages, 1, TEMP_MM_PROT_RW);
+	struct mm_struct *mm;
+	bool came, okay;
+	unsigned long cr3, flags;
+	int err;
+
+	KUNIT_ASSERT_NOT_NULL(test, other);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, window);
+	memset(&nmi, 0, sizeof(nmi));
+	nmi.object = x->dmem;
+	nmi.open = other;
+	mm = temp_mm_test_user_mm(test, &nmi.addr, "user");
+	err = register_nmi_handler(NMI_LOCAL, nmi_handler, NMI_FLAG_FIRST, "temp_root");
+	KUNIT_ASSERT_EQ(test, err, 0);
+	kthread_use_mm(mm);
+
+	local_irq_save(flags);
+	cr3 = use_temporary_root(x->t->cr3);
+	nmi.t = other;
+	__apic_send_IPI_mask(cpumask_of(smp_processor_id()), NMI_VECTOR);
+	came = temp_mm_test_wait(&nmi.count);
+	nmi.t = NULL;
+	WRITE_ONCE(*window, NEW);
+	unuse_temporary_root(x->t->cr3, cr3, false);
+	okay = nmi_uaccess_okay();
+	local_irq_restore(flags);
+
+	kthread_unuse_mm(mm);
+	unregister_nmi_handler(NMI_LOCAL, "temp_root");
+	temp_mm_unmap(x->t);
+	temp_mm_free(other);
+	mmput(mm);
+
+	KUNIT_EXPECT_TRUE(test, came);
+	KUNIT_EXPECT_TRUE(test, okay);
+	expect_no_user_memory(test);
+	KUNIT_EXPECT_EQ(test, nmi.refused[0], -EPERM);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(x->vmem[0]), NEW);
+}
+
+/* With a temporary mm that does have something at the user's address. */
 static void temp_mm_test_user_half(struct kunit *test)
 {
 	struct mm_struct *mm, *temp, *prev;
@@ -451,8 +606,8 @@ static void temp_mm_test_user_half(struct kunit *test)
 	long left;
 
 	memset(&nmi, 0, sizeof(nmi));
-	mm = user_mm(test, &nmi.addr, "user");
-	temp = user_mm(test, &nmi.addr, "temp");
+	mm = temp_mm_test_user_mm(test, &nmi.addr, "user");
+	temp = temp_mm_test_user_mm(test, &nmi.addr, "temp");
 	mm_set_temporary(temp);
 
 	kthread_use_mm(mm);
@@ -643,11 +798,14 @@ static void temp_mm_test_not_torn(struct kunit *test)
 static struct kunit_case temp_mm_x86_cases[] = {
 	KUNIT_CASE(temp_mm_test_lazy_tlb),
 	KUNIT_CASE(temp_mm_test_flush_while_away),
+	KUNIT_CASE(temp_mm_test_root_flush_waits),
 	KUNIT_CASE(temp_mm_test_flush_at_use),
 	KUNIT_CASE(temp_mm_test_ldt_and_rdpmc),
 	KUNIT_CASE(temp_mm_test_breakpoints_nested),
+	KUNIT_CASE(temp_mm_test_root_breakpoints),
 	KUNIT_CASE(temp_mm_test_breakpoint_installed_inside),
 	KUNIT_CASE(temp_mm_test_nmi_inside),
+	KUNIT_CASE(temp_mm_test_root_nmi),
 	KUNIT_CASE(temp_mm_test_user_half),
 	KUNIT_CASE(temp_mm_test_root),
 	KUNIT_CASE(temp_mm_test_not_torn),

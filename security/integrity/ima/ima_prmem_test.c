@@ -15,6 +15,7 @@
 #include <linux/shmem_fs.h>
 #include <linux/tracepoint.h>
 #include <linux/uaccess.h>
+#include <asm/tlbflush.h>
 
 #include <trace/events/tlb.h>
 
@@ -327,15 +328,17 @@ static void ima_test_all_is_protected(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, is_pmalloc_wr_object(ima_algo_array, sizeof(*ima_algo_array)));
 }
 
-/* How often a CPU loads the mm of its window. */
+/* How often the task of the test opens the window, which flushes. */
 static struct {
-	unsigned long root;
+	struct task_struct *task;
 	atomic_t n;
 } ima_test_windows;
 
 static void ima_test_count(void *data, int reason, unsigned long pages)
 {
-	if (reason == TLB_FLUSH_ON_TASK_SWITCH && read_cr3_pa() == ima_test_windows.root)
+	/* Who loads another mm is in the middle of that. */
+	if (reason == TLB_FLUSH_ON_TASK_SWITCH && current == ima_test_windows.task &&
+	    this_cpu_read(cpu_tlbstate.loaded_mm) != LOADED_MM_SWITCHING)
 		atomic_inc(&ima_test_windows.n);
 }
 
@@ -344,11 +347,8 @@ static void ima_test_one_window(struct kunit *test)
 	struct ima_template_entry *entry;
 	int err, i, n = 0;
 
-	migrate_disable();
-	err = wr_begin();
-	ima_test_windows.root = read_cr3_pa();
-	wr_end();
-	err |= register_trace_tlb_flush(ima_test_count, NULL);
+	ima_test_windows.task = current;
+	err = register_trace_tlb_flush(ima_test_count, NULL);
 	/* One that finds its area full takes windows to get another one. */
 	for (i = 0; i < 3 && n != 1; i++) {
 		entry = ima_test_entry("/window", ima_test_content());
@@ -358,7 +358,6 @@ static void ima_test_one_window(struct kunit *test)
 	}
 	unregister_trace_tlb_flush(ima_test_count, NULL);
 	tracepoint_synchronize_unregister();
-	migrate_enable();
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_EQ(test, n, 1);
 }

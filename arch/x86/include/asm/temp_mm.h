@@ -52,21 +52,21 @@ DECLARE_PER_CPU(unsigned long, temporary_mm_opener);
  * may forget to close it.  The way to user mode finds a forgotten window by TIF_TEMP_MM,
  * schedule() and do_exit() find it by the preemption count.
  *
- * @prev is what use_temporary_mm() has returned.  If it is temporary, the window is in
- * an outer one, and the flag is left to that one.  Interrupts are off.
+ * @inner says that the window is in an outer one, to which the flag is left.  Interrupts
+ * are off.
  */
-static __always_inline void temporary_mm_lend(struct mm_struct *prev, unsigned long caller)
+static __always_inline void temporary_mm_lend(bool inner, unsigned long caller)
 {
-	if (unlikely(mm_is_temporary(prev)))
+	if (unlikely(inner))
 		return;
 
 	__this_cpu_write(temporary_mm_opener, caller);
 	set_thread_flag(TIF_TEMP_MM);
 }
 
-static __always_inline void temporary_mm_unlend(struct mm_struct *prev)
+static __always_inline void temporary_mm_unlend(bool inner)
 {
-	if (unlikely(mm_is_temporary(prev)))
+	if (unlikely(inner))
 		return;
 
 	clear_thread_flag(TIF_TEMP_MM);

@@ -17,6 +17,7 @@
 
 #include <asm/cpu_entry_area.h>
 #include <asm/sections.h>
+#include <asm/temp_root.h>
 
 #include "../../../../../mm/pg_table.h"
 #include "test_asi.h"
@@ -380,6 +381,39 @@ static void asi_test_enter_with_temp_mm(struct kunit *test)
 	}
 	if (!IS_ERR(window))
 		temp_mm_unmap(t);
+	temp_mm_free(t);
+}
+
+/* In a window that leaves the loaded mm alone, and that was lent to this task. */
+static void asi_test_enter_with_root(struct kunit *test)
+{
+	struct asi *asi = asi_test_domain(test, ASI_FAULT_ABORT);
+	struct temp_mm *t = temp_mm_alloc(1, "asi");
+	unsigned long flags, cr3, after;
+	long refused, enter;
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	/* The second time the domain is known to be ready. */
+	for (i = 0; i < 2; i++) {
+		local_irq_save(flags);
+		cr3 = use_temporary_root(t->cr3);
+		temporary_mm_lend(false, _THIS_IP_);
+		refused = asi_refused(ASI_BAD_CONTEXT);
+		enter = asi_enter(asi);
+		if (!enter)
+			asi_exit(asi);
+		refused = asi_refused(ASI_BAD_CONTEXT) - refused;
+		after = __read_cr3();
+		temporary_mm_unlend(false);
+		unuse_temporary_root(t->cr3, cr3, false);
+		local_irq_restore(flags);
+
+		KUNIT_EXPECT_EQ(test, enter, -EPERM);
+		KUNIT_EXPECT_EQ(test, refused, 1);
+		KUNIT_EXPECT_EQ(test, after, t->cr3);
+		KUNIT_EXPECT_EQ(test, asi_test_pass(asi), 0);
+	}
 	temp_mm_free(t);
 }
 
@@ -805,6 +839,7 @@ static struct kunit_case asi_refuse_cases[] = {
 	KUNIT_CASE(asi_test_enter_in_irq),
 	KUNIT_CASE(asi_test_enter_in_softirq),
 	KUNIT_CASE(asi_test_enter_with_temp_mm),
+	KUNIT_CASE(asi_test_enter_with_root),
 	KUNIT_CASE(asi_test_enter_without_stack),
 	KUNIT_CASE(asi_test_eighth_type),
 	KUNIT_CASE(asi_test_set_pg_table),
